@@ -1,0 +1,30 @@
+FROM python:3.11-slim
+
+# From a plain package index, torch for x86-64 Linux brings the CUDA libraries along. For a small CPU image give
+# PyTorch's index of CPU wheels (https://pytorch.org/get-started, "CPU") as --build-arg PIP_EXTRA_INDEX_URL=...
+ARG PIP_EXTRA_INDEX_URL=""
+ENV PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PYTHONUNBUFFERED=1 \
+    OMP_NUM_THREADS=1 \
+    MPLCONFIGDIR=/tmp/matplotlib
+
+WORKDIR /app
+
+# The slow layer first: it changes only with the pins.
+COPY constraints.txt ./
+RUN pip install -c constraints.txt torch
+
+COPY pyproject.toml README.md LICENSE ./
+COPY ebm ebm
+COPY service service
+RUN pip install -c constraints.txt . && useradd --system --uid 10001 --no-create-home ebm
+
+# Models are only ever read; mount a volume over /app/models to serve your own.
+COPY models models
+
+USER 10001
+EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=3s --start-period=30s \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
+CMD ["ebm", "serve", "--host", "0.0.0.0", "--port", "8000"]
