@@ -1,7 +1,7 @@
 """Write the example files of this folder again, from scikit-learn's built-in data.
 
-digit.png, noisy_digit.png        8x8 grayscale, pixel = value / 16 * 255; the second with Gaussian noise of sd 2.5
-breast_cancer_rows.json           one benign and one malignant row, as the body of a score request
+digit.png, noisy_digit.png   8x8 grayscale, pixel = value / 16 * 255; the second with Gaussian noise, sd 2.5
+breast_cancer_rows.json      one benign and one malignant row, as the body of a score request
 """
 
 import json
