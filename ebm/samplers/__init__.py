@@ -1,0 +1,37 @@
+"""How x moves: samplers of exp(-E), the loop that runs them, and the replay buffer."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ebm.samplers.annealed import AnnealedLangevin, AnnealedLangevinConfig, anneal
+from ebm.samplers.gradient import energy_and_gradient
+from ebm.samplers.langevin import Langevin, LangevinConfig
+from ebm.samplers.mala import MALA, MALAConfig
+from ebm.samplers.replay_buffer import ReplayBuffer, ReplayBufferConfig
+from ebm.samplers.run import RunResult, Stage, Step, iterate, run, run_stages
+
+SamplerConfig = Annotated[
+    LangevinConfig | MALAConfig | AnnealedLangevinConfig,
+    Field(discriminator="kind"),
+]
+
+__all__ = [
+    "MALA",
+    "AnnealedLangevin",
+    "AnnealedLangevinConfig",
+    "Langevin",
+    "LangevinConfig",
+    "MALAConfig",
+    "ReplayBuffer",
+    "ReplayBufferConfig",
+    "RunResult",
+    "SamplerConfig",
+    "Stage",
+    "Step",
+    "anneal",
+    "energy_and_gradient",
+    "iterate",
+    "run",
+    "run_stages",
+]
