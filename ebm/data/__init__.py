@@ -1,0 +1,29 @@
+"""Reading data: files, folders and built-in sets to `Table`; splits of the normal rows."""
+
+from ebm.data.arrays import parse_npy
+from ebm.data.builtin import load_builtin
+from ebm.data.config import BuiltinData, DataConfig, FileData, load
+from ebm.data.images import parse_image
+from ebm.data.options import ReadOptions
+from ebm.data.readers import read
+from ebm.data.splits import Split, split_normal
+from ebm.data.table import Table, make_table, normal_mask
+from ebm.data.tabular import parse_csv
+
+__all__ = [
+    "BuiltinData",
+    "DataConfig",
+    "FileData",
+    "ReadOptions",
+    "Split",
+    "Table",
+    "load",
+    "load_builtin",
+    "make_table",
+    "normal_mask",
+    "parse_csv",
+    "parse_image",
+    "parse_npy",
+    "read",
+    "split_normal",
+]

@@ -106,11 +106,10 @@ def _shape_of_row(
 
 
 def _at(at: tuple[int, ...], columns: Sequence[str] | None) -> str:
-    if not at:
-        return ""
     if len(at) > 1:
         return f", pixel {at}"
-    return ", " + column_name(at[0], columns if columns is not None and at[0] < len(columns) else None)
+    named = columns if columns is not None and all(k < len(columns) for k in at) else None
+    return "".join(", " + column_name(k, named) for k in at)
 
 
 def require_finite(

@@ -67,12 +67,8 @@ class ScaleImage:
             row = int(outside.any(axis=1).argmax())
             column = int(outside[row].argmax())
             value = array.reshape(len(array), -1)[row, column]
-            where = _pixel(column, size)
-            raise BadInput(
-                f"row {row}, {where} is {value:g}, outside [{self.low:g}, {self.high:g}]",
-                row=row,
-                column=column,
-            )
+            problem = f"is {value:g}, outside [{self.low:g}, {self.high:g}]"
+            raise cell_error(row, column, problem, name=lambda index: _pixel(index, size))
         if (array == array.flat[0]).all():
             raise BadInput(f"every pixel of the {len(array)} training images is equal: nothing to learn")
         self._size = size

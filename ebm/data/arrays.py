@@ -1,0 +1,113 @@
+"""npy and npz files, read without unpickling and without believing their headers."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+
+from ebm.data.options import ReadOptions
+from ebm.data.table import Table, make_table
+from ebm.errors import BadInput
+
+# An npy header is a one-line dict; numpy's own default limit, spelled out.
+MAX_HEADER = 10_000
+PAIRS = (("X", "y"), ("x", "y"), ("images", "labels"), ("data", "target"), ("values", "labels"))
+
+
+def read_npy(path: Path, options: ReadOptions) -> Table:
+    """values (N, ...) from one npy file; labels from `options.labels_path`, another npy file."""
+    options.only(path, {"labels_path", "allow_missing"})
+    values = _npy_file(path)
+    labels = None if options.labels_path is None else _npy_file(Path(options.labels_path))
+    return make_table(values, path.name, labels=labels, allow_missing=options.allow_missing)
+
+
+def read_npz(path: Path, options: ReadOptions) -> Table:
+    """values and labels from the members of one npz file, by key."""
+    options.only(path, {"values_key", "label_key", "allow_missing"})
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {n.removesuffix(".npy"): n for n in archive.namelist() if n.endswith(".npy")}
+            key, label_key = _choose(path, list(members), options)
+            values = _member(path, archive, members, key)
+            labels = None if label_key is None else _member(path, archive, members, label_key)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise BadInput(f"{path.name}: not a readable npz file: {_line(error)}") from None
+    return make_table(values, path.name, labels=labels, allow_missing=options.allow_missing)
+
+
+def parse_npy(data: bytes, source: str) -> np.ndarray:
+    """The array in the bytes of an npy file, e.g. a request body.
+
+    Raises:
+        BadInput: not an npy file, an object array, or a header that claims another size than the data have.
+    """
+    return parse_npy_stream(io.BytesIO(data), len(data), source)
+
+
+def parse_npy_stream(file: BinaryIO, size: int, source: str) -> np.ndarray:
+    """As `parse_npy`, from a file positioned at its start and known to hold `size` bytes."""
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER)
+        elif version == (2, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=MAX_HEADER)
+        else:
+            raise ValueError(f"npy format version {version[0]}.{version[1]} is not supported")
+    except (ValueError, EOFError, OSError, TypeError, SyntaxError, OverflowError, RecursionError) as error:
+        raise BadInput(f"{source}: not a readable npy file: {_line(error)}") from None
+    if dtype.hasobject or dtype.names is not None:
+        raise BadInput(f"{source}: dtype {_line(dtype)} is not a plain number; objects are never unpickled")
+    count = 1
+    for length in shape:  # Python integers: a hostile shape cannot overflow them
+        if length < 0:
+            raise BadInput(f"{source}: the npy header claims the impossible shape {shape}")
+        count *= length
+    claimed, held = count * dtype.itemsize, size - file.tell()
+    if claimed != held:
+        raise BadInput(f"{source}: the npy header claims {claimed} bytes of data, the file holds {held}")
+    data = file.read(claimed)
+    if len(data) != claimed:
+        raise BadInput(f"{source}: the npy header claims {claimed} bytes of data, the file holds {len(data)}")
+    array = np.frombuffer(data, dtype=dtype) if claimed else np.empty(count, dtype)
+    return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _npy_file(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file")
+    with path.open("rb") as file:
+        return parse_npy_stream(file, path.stat().st_size, path.name)
+
+
+def _member(path: Path, archive: zipfile.ZipFile, members: dict[str, str], key: str) -> np.ndarray:
+    info = archive.getinfo(members[key])
+    with archive.open(info) as file:
+        # file_size is only a claim, too: zipfile reads no further, and checks the CRC at the end.
+        return parse_npy_stream(cast(BinaryIO, file), info.file_size, f"{path.name}['{key}']")
+
+
+def _choose(path: Path, keys: list[str], options: ReadOptions) -> tuple[str, str | None]:
+    listed = ", ".join(sorted(keys)) or "none"
+    for key in (options.values_key, options.label_key):
+        if key is not None and key not in keys:
+            raise BadInput(f"{path.name}: no array '{key}'; arrays: {listed}")
+    if options.values_key is not None:
+        return options.values_key, options.label_key
+    for values_key, label_key in PAIRS:
+        if values_key in keys:
+            return values_key, options.label_key or (label_key if label_key in keys else None)
+    rest = [key for key in keys if key != options.label_key]
+    if len(rest) == 1:
+        return rest[0], options.label_key
+    raise BadInput(f"{path.name}: say which array holds the values (values_key); arrays: {listed}")
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

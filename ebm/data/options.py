@@ -1,0 +1,43 @@
+"""What a user may say about a file beyond its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from ebm.config import Frozen
+from ebm.errors import BadConfig
+
+
+class ReadOptions(Frozen):
+    """How to read one file. An option that a format does not know is an error, not ignored.
+
+    columns: csv, parquet: the feature columns, in this order; default all but `label_column` and `ignore`.
+    ignore: csv, parquet: columns to leave out, e.g. an id.
+    label_column: csv, parquet: the column that holds labels.
+    header: csv: whether the first line holds names; default: it does unless all its cells are numbers.
+    values_key, label_key: npz: the arrays to take; default X/y, x/y, images/labels, data/target.
+    labels_path: npy, idx: a second file of the same kind that holds the labels.
+    image_mode: image folder: "L" (gray) or "RGB"; default L if every image is gray.
+    allow_missing: csv, parquet, npy, npz: missing cells become NaN instead of an error.
+    """
+
+    columns: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] = ()
+    label_column: str | None = None
+    header: bool | None = None
+    values_key: str | None = None
+    label_key: str | None = None
+    labels_path: str | None = None
+    image_mode: Literal["L", "RGB"] | None = None
+    allow_missing: bool = False
+
+    def only(self, path: Path | str, allowed: set[str]) -> None:
+        """Refuse options that are set but mean nothing for the format of `path`.
+
+        Raises:
+            BadConfig: names the file and the option.
+        """
+        for key in ReadOptions.model_fields:
+            if key not in allowed and getattr(self, key) != ReadOptions.model_fields[key].default:
+                raise BadConfig(f"{path}: option '{key}' does not apply to this format")

@@ -1,0 +1,49 @@
+"""One function that reads any supported file, chosen by the end of its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from ebm.data.arrays import read_npy, read_npz
+from ebm.data.idx import read_idx
+from ebm.data.images import read_image_folder
+from ebm.data.options import ReadOptions
+from ebm.data.table import Table
+from ebm.data.tabular import read_csv, read_parquet
+from ebm.errors import BadInput
+
+Reader = Callable[[Path, ReadOptions], Table]
+
+# To add a format: its reader, and one line here.
+READERS: list[tuple[str, Reader]] = [
+    (r"\.csv(\.gz)?$", read_csv),
+    (r"\.(parquet|pq)$", read_parquet),
+    (r"\.npy$", read_npy),
+    (r"\.npz$", read_npz),
+    (r"[.-]idx(\d-ubyte)?(\.gz)?$", read_idx),
+]
+
+
+def read(path: Path | str, options: ReadOptions | None = None) -> Table:
+    """Read a csv(.gz), parquet, npy, npz or idx(.gz) file, or a folder of PNG and JPEG images.
+
+    Raises:
+        BadInput: the file is missing, of an unknown kind, damaged, or holds something that is no finite
+            number; the message names file, row (0-based) and column.
+        BadConfig: an option that does not apply to this format.
+    """
+    path, options = Path(path), options or ReadOptions()
+    if path.is_dir():
+        return read_image_folder(path, options)
+    if not path.exists():
+        raise BadInput(f"{path}: no such file")
+    for pattern, reader in READERS:
+        if re.search(pattern, path.name, re.IGNORECASE):
+            try:
+                return reader(path, options)
+            except MemoryError:
+                raise BadInput(f"{path.name}: too large for this machine's memory") from None
+    kinds = "csv, csv.gz, parquet, npy, npz, idx, idx.gz or a folder of images"
+    raise BadInput(f"{path}: unknown kind of file; expected {kinds}")

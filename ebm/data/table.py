@@ -1,0 +1,123 @@
+"""What every reader returns: values, and what is known about their columns and labels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ebm.errors import BadInput
+from ebm.preprocessing.checks import as_numbers, clip_text, require_finite, to_float32
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows in user units.
+
+    values: (N, d), (N, H, W) or (N, H, W, C), float32; finite unless missing cells were allowed (NaN).
+    columns: d names, for tables that have names.
+    labels: (N,) int64 or str, where the source has labels.
+    source: what to name in messages, e.g. the file.
+    """
+
+    values: np.ndarray
+    columns: list[str] | None
+    labels: np.ndarray | None
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, index: np.ndarray) -> Table:
+        """The rows chosen by an index array or a boolean mask."""
+        labels = None if self.labels is None else self.labels[index]
+        return Table(self.values[index], self.columns, labels, self.source)
+
+    def fingerprint(self) -> str:
+        """sha256 over shape, values, column names and labels: the same data give the same hex string."""
+        labels = None if self.labels is None else [str(label) for label in self.labels]
+        head = json.dumps([list(self.values.shape), self.columns, labels])
+        digest = hashlib.sha256(head.encode())
+        digest.update(np.ascontiguousarray(self.values, dtype="<f4").tobytes())
+        return digest.hexdigest()
+
+
+def make_table(
+    values: Any,
+    source: str,
+    *,
+    columns: Sequence[str] | None = None,
+    labels: Any = None,
+    allow_missing: bool = False,
+) -> Table:
+    """Check what a reader found, and cast it.
+
+    Raises:
+        BadInput: no rows or columns, impossible shape, a cell that is no finite number (NaN passes with
+            `allow_missing`), or labels that do not match the rows.
+    """
+    array = as_numbers(values, columns, source)
+    if array.ndim not in (2, 3, 4) or 0 in array.shape:
+        wanted = "(rows, columns), (N, H, W) or (N, H, W, C)"
+        raise BadInput(f"{source}: shape {array.shape}, expected {wanted}")
+    require_finite(array, columns, source, allow_missing=allow_missing)
+    values32 = to_float32(array, columns, source)
+    names = None if columns is None else list(columns)
+    return Table(
+        values32, names, None if labels is None else tidy_labels(labels, len(values32), source), source
+    )
+
+
+def tidy_labels(labels: Any, n_rows: int, source: str) -> np.ndarray:
+    """Labels as int64 where all are whole numbers, else as strings; (N,).
+
+    Raises:
+        BadInput: wrong length, or a label that is missing.
+    """
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or len(array) != n_rows:
+        raise BadInput(f"{source}: labels of shape {array.shape} for {n_rows} rows")
+    if array.dtype.kind in "iu":
+        return array.astype(np.int64)
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            row = int((~np.isfinite(array)).argmax())
+            raise BadInput(f"{source}: row {row}: the label is missing", row=row)
+        whole = array.astype(np.int64)
+        return whole if (whole == array).all() else array.astype(str)
+    out: list[str] = []
+    for row, label in enumerate(array.tolist()):
+        if label is None or label == "" or label != label:
+            raise BadInput(f"{source}: row {row}: the label is missing", row=row)
+        out.append(label.decode("utf-8", "replace") if isinstance(label, bytes) else str(label))
+    return np.array(out)
+
+
+def normal_mask(table: Table, normal: Sequence[str | int] | None) -> np.ndarray:
+    """(N,) bool: which rows count as normal. None means all of them.
+
+    Labels are compared as text, so that 0 and "0" are the same label.
+
+    Raises:
+        BadInput: the table has no labels, or a wanted label does not occur in it.
+    """
+    if normal is None:
+        return np.ones(len(table), dtype=bool)
+    if table.labels is None:
+        raise BadInput(
+            f"{table.source}: normal labels {list(normal)} were named, but the data have no labels"
+        )
+    labels = table.labels.astype(str)
+    present = sorted(set(labels.tolist()))
+    for label in normal:
+        if str(label) not in present:
+            raise BadInput(
+                f"{table.source}: no row is labelled {clip_text(label)}; labels: {', '.join(present[:20])}"
+            )
+    return np.isin(labels, [str(label) for label in normal])

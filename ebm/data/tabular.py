@@ -1,0 +1,218 @@
+"""CSV and Parquet, by way of Arrow."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from ebm.data.options import ReadOptions
+from ebm.data.table import Table, make_table, tidy_labels
+from ebm.errors import BadInput
+from ebm.preprocessing.checks import clip_text
+
+TABLE_OPTIONS = {"columns", "ignore", "label_column", "allow_missing"}
+# What people and tools write for a missing number; anything else that is no number is an error.
+NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "none"]
+
+
+def read_csv(path: Path, options: ReadOptions) -> Table:
+    """values and labels from a CSV file, plain or gzipped, UTF-8, comma-separated."""
+    options.only(path, TABLE_OPTIONS | {"header"})
+    try:
+        # The name's .gz makes Arrow decompress.
+        with pa.input_stream(str(path)) as stream:
+            data = stream.read()
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(f"{path.name}: cannot be read: {_line(error)}") from None
+    return parse_csv(data, path.name, options)
+
+
+def parse_csv(data: bytes, source: str, options: ReadOptions | None = None) -> Table:
+    """As `read_csv`, from bytes, e.g. a request body.
+
+    Raises:
+        BadInput: an empty or ragged file, doubtful column names, or a cell that is not a number; names
+            row (0-based, header not counted) and column.
+    """
+    options = options or ReadOptions()
+    names, has_header = _header(data, source, options.header)
+    shown = names if has_header else None
+    features, label = _choose(names, shown is not None, source, options)
+    wanted = [*features, *([label] if label is not None else [])]
+
+    def table(number: pa.DataType) -> pa.Table:
+        return pacsv.read_csv(
+            pa.BufferReader(data),
+            read_options=pacsv.ReadOptions(column_names=names, skip_rows_after_names=int(has_header)),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(features, number) | ({label: pa.string()} if label else {}),
+                include_columns=wanted,
+                null_values=NULLS,
+                # Without this an empty label would come back as the text "".
+                strings_can_be_null=True,
+            ),
+        )
+
+    try:
+        arrow = table(pa.float64())
+    except pa.ArrowInvalid as error:
+        # Arrow's own message does not always say which row: find it among the cells as text.
+        try:
+            text = table(pa.string())
+        except (pa.ArrowException, UnicodeDecodeError):
+            raise BadInput(f"{source}: {_line(error)}") from None
+        _raise_first_text(text, features, shown, source)
+        raise BadInput(f"{source}: {_line(error)}") from None
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise BadInput(f"{source}: not a readable CSV file: {_line(error)}") from None
+    return _finish(arrow, features, label, shown, source, options)
+
+
+def read_parquet(path: Path, options: ReadOptions) -> Table:
+    """values and labels from one Parquet file; an index that pandas stored is left out."""
+    options.only(path, TABLE_OPTIONS)
+    try:
+        with pq.ParquetFile(path) as file:
+            names = [n for n in file.schema_arrow.names if not n.startswith("__index_level_")]
+            features, label = _choose(names, True, path.name, options)
+            arrow = file.read(columns=[*features, *([label] if label is not None else [])])
+    except (OSError, pa.ArrowException) as error:
+        raise BadInput(f"{path.name}: not a readable Parquet file: {_line(error)}") from None
+    return _finish(arrow, features, label, names, path.name, options)
+
+
+def _header(data: bytes, source: str, header: bool | None) -> tuple[list[str], bool]:
+    """Names of the columns, and whether they are the first line; else names are the column numbers."""
+    try:
+        # One record, which may span lines where a name is quoted.
+        cells = next(csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")), [])
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{source}: not a readable CSV file: {_line(error)}") from None
+    if not cells:
+        raise BadInput(f"{source}: the file is empty or starts with an empty line")
+    numbered = [str(i) for i in range(len(cells))]
+    if header is None:
+        # pandas names unnamed columns 0, 1, 2, ...: numbers, yet a header.
+        header = cells == numbered or not all(_is_number(cell) for cell in cells)
+    if not header:
+        return numbered, False
+    for i, name in enumerate(cells):
+        if not name.strip():
+            raise BadInput(
+                f"{source}: column {i} has no name (an index? write it with index=False)", column=i
+            )
+        if name in cells[:i]:
+            raise BadInput(f"{source}: two columns are named '{name}'", column=name)
+    return cells, True
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return cell in NULLS
+    return True
+
+
+def _choose(names: list[str], named: bool, source: str, options: ReadOptions) -> tuple[list[str], str | None]:
+    """The feature columns and the label column, as asked for."""
+    for name in [
+        *(options.columns or ()),
+        *options.ignore,
+        *([options.label_column] if options.label_column else []),
+    ]:
+        if name not in names:
+            known = (
+                ", ".join(names[:20]) if named else f"no header; columns are numbered 0 to {len(names) - 1}"
+            )
+            raise BadInput(f"{source}: no column '{name}' ({known})", column=name)
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise BadInput(f"{source}: two columns are named '{twice}'", column=twice)
+    left_out = {*options.ignore, options.label_column}
+    features = [name for name in options.columns or names if name not in left_out]
+    if not features:
+        raise BadInput(f"{source}: no feature columns are left")
+    return features, options.label_column
+
+
+def _raise_first_text(
+    table: pa.Table, features: Sequence[str], shown: Sequence[str] | None, source: str
+) -> None:
+    """Raise for the first row with a cell that is neither a number nor missing."""
+    first: tuple[int, str, str] | None = None
+    for name in features:
+        for row, cell in enumerate(table[name].to_pylist()):
+            if first is not None and row >= first[0]:
+                break
+            if cell is not None and not _is_number(cell):
+                first = (row, name, cell)
+                break
+    if first is not None:
+        row, name, cell = first
+        where = f"column '{name}'" if shown else f"column {name}"
+        message = f"{source}: row {row}, {where}: {clip_text(cell)} is not a number"
+        raise BadInput(message, row=row, column=name if shown else int(name))
+
+
+def _finish(
+    arrow: pa.Table,
+    features: list[str],
+    label: str | None,
+    shown: Sequence[str] | None,
+    source: str,
+    options: ReadOptions,
+) -> Table:
+    if arrow.num_rows == 0:
+        raise BadInput(f"{source}: no rows")
+    values = np.empty((arrow.num_rows, len(features)))
+    for i, name in enumerate(features):
+        values[:, i] = _numbers(arrow[name], name, source)
+    labels = None if label is None else _labels(arrow[label], source)
+    return make_table(
+        values,
+        source,
+        columns=features if shown is not None else None,
+        labels=labels,
+        allow_missing=options.allow_missing,
+    )
+
+
+def _numbers(column: pa.ChunkedArray, name: str, source: str) -> np.ndarray:
+    """One column as float64, nulls as NaN."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan)
+    if not (is_number or pa.types.is_boolean(kind)):
+        rows = (row for row, cell in enumerate(column.to_pylist()) if cell is not None)
+        row = next(rows, None)
+        example = "" if row is None else f", e.g. row {row}: {clip_text(column[row].as_py())}"
+        raise BadInput(f"{source}: column '{name}' holds {kind}, not numbers{example}", row=row, column=name)
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    # safe=False: integers above 2^53 are rounded like any other float.
+    return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def _labels(column: pa.ChunkedArray, source: str) -> np.ndarray:
+    """Labels as whole numbers where every one is written as one, else as they stand."""
+    cells = column.to_pylist()
+    if all(isinstance(cell, str) and cell.removeprefix("-").isdecimal() for cell in cells):
+        cells = [int(cell) for cell in cells]
+    return tidy_labels(cells, len(cells), source)
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
