@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,31 +48,27 @@ def parse_csv(data: bytes, source: str, options: ReadOptions | None = None) -> T
     features, label = _choose(names, shown is not None, source, options)
     wanted = [*features, *([label] if label is not None else [])]
 
-    def table(number: pa.DataType) -> pa.Table:
-        return pacsv.read_csv(
-            pa.BufferReader(data),
-            read_options=pacsv.ReadOptions(column_names=names, skip_rows_after_names=int(has_header)),
+    try:
+        arrow = pacsv.read_csv(
+            pa.BufferReader(data if data.endswith(b"\n") else data + b"\n"),
+            read_options=pacsv.ReadOptions(
+                column_names=names,
+                skip_rows_after_names=int(has_header),
+                # One block where it fits: Arrow refuses a row, or a quoted cell, that crosses two blocks.
+                block_size=min(max(len(data) + 1, 1 << 20), 1 << 30),
+            ),
             parse_options=pacsv.ParseOptions(newlines_in_values=True),
             convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(features, number) | ({label: pa.string()} if label else {}),
+                column_types=dict.fromkeys(features, pa.float64()) | ({label: pa.string()} if label else {}),
                 include_columns=wanted,
                 null_values=NULLS,
                 # Without this an empty label would come back as the text "".
                 strings_can_be_null=True,
             ),
         )
-
-    try:
-        arrow = table(pa.float64())
-    except pa.ArrowInvalid as error:
-        # Arrow's own message does not always say which row: find it among the cells as text.
-        try:
-            text = table(pa.string())
-        except (pa.ArrowException, UnicodeDecodeError):
-            raise BadInput(f"{source}: {_line(error)}") from None
-        _raise_first_text(text, features, shown, source)
-        raise BadInput(f"{source}: {_line(error)}") from None
     except (pa.ArrowException, UnicodeDecodeError) as error:
+        # Arrow does not say which row, so look for it; this is the slow path of a file that is refused.
+        _raise_first_culprit(data, names, has_header, set(features), source)
         raise BadInput(f"{source}: not a readable CSV file: {_line(error)}") from None
     return _finish(arrow, features, label, shown, source, options)
 
@@ -93,8 +89,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Table:
 def _header(data: bytes, source: str, header: bool | None) -> tuple[list[str], bool]:
     """Names of the columns, and whether they are the first line; else names are the column numbers."""
     try:
-        # One record, which may span lines where a name is quoted.
-        cells = next(csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")), [])
+        cells = next(_records(data), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{source}: not a readable CSV file: {_line(error)}") from None
     if not cells:
@@ -145,23 +140,28 @@ def _choose(names: list[str], named: bool, source: str, options: ReadOptions) ->
     return features, options.label_column
 
 
-def _raise_first_text(
-    table: pa.Table, features: Sequence[str], shown: Sequence[str] | None, source: str
+def _raise_first_culprit(
+    data: bytes, names: list[str], has_header: bool, features: set[str], source: str
 ) -> None:
-    """Raise for the first row with a cell that is neither a number nor missing."""
-    first: tuple[int, str, str] | None = None
-    for name in features:
-        for row, cell in enumerate(table[name].to_pylist()):
-            if first is not None and row >= first[0]:
-                break
-            if cell is not None and not _is_number(cell):
-                first = (row, name, cell)
-                break
-    if first is not None:
-        row, name, cell = first
-        where = f"column '{name}'" if shown else f"column {name}"
-        message = f"{source}: row {row}, {where}: {clip_text(cell)} is not a number"
-        raise BadInput(message, row=row, column=name if shown else int(name))
+    """Raise for the first row of another width, or with a cell that is neither a number nor missing."""
+    try:
+        records = [record for record in _records(data) if record][int(has_header) :]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{source}: not a readable CSV file: {_line(error)}") from None
+    for row, record in enumerate(records):
+        if len(record) != len(names):
+            expected = f"the {'header' if has_header else 'first row'} has {len(names)}"
+            raise BadInput(f"{source}: row {row} has {len(record)} cells, {expected}", row=row)
+        for i, (name, cell) in enumerate(zip(names, record, strict=True)):
+            # Python takes 1_000 and +1, Arrow does not.
+            if name in features and (not _is_number(cell) or "_" in cell or "+" in cell.strip()[:1]):
+                where = f"column '{name}'" if has_header else f"column {i}"
+                message = f"{source}: row {row}, {where}: {clip_text(cell)} is not a number"
+                raise BadInput(message, row=row, column=name if has_header else i)
+
+
+def _records(data: bytes) -> Iterator[list[str]]:
+    return csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""))
 
 
 def _finish(
