@@ -1,6 +1,7 @@
 # `make serve` needs nothing but Python 3.11 or later: it makes .venv, installs the tested versions, and serves models/.
 PORT ?= 8000
-HOST ?= 127.0.0.1
+# Not from the environment: conda exports a HOST that is no address.
+HOST := 127.0.0.1
 ARGS ?=
 # The first of these that runs and is new enough (a version manager may leave a name on PATH that does not run).
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
