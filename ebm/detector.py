@@ -1,0 +1,286 @@
+"""The one object that everything else serves: preprocessing + energy + calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Generator as Steps
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ebm import generation, restoration
+from ebm.calibration import Calibration, benjamini_hochberg
+from ebm.energies import ProductOfExperts
+from ebm.errors import BadInput, Diverged, Unsupported
+from ebm.manifest import Manifest
+from ebm.preprocessing import Preprocessor
+from ebm.samplers.run import iterate
+from ebm.types import Energy
+
+CHUNK = 1024  # rows at a time: bounds the memory of the kernel's distances
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a detector says of N rows; every field but `fpr`, `fdr` and `note` is (N,).
+
+    energy: E(x), unnormalised, lower = more normal.
+    anomaly_score: (E - mean) / sd over the calibration rows; higher = more anomalous.
+    p_value: conformal, uniform on normal rows.
+    is_anomaly: p_value <= fpr, or Benjamini-Hochberg at fdr over these rows.
+    rank: 1 = the most anomalous of these rows; ties share the smaller rank.
+    note: a line where the request can flag nothing (a rate finer than the calibration set resolves).
+    """
+
+    energy: np.ndarray
+    anomaly_score: np.ndarray
+    p_value: np.ndarray
+    is_anomaly: np.ndarray
+    rank: np.ndarray
+    fpr: float | None
+    fdr: float | None
+    note: str | None
+
+
+class Progress(NamedTuple):
+    """Between two steps of a long call; `snapshot` (n, ...) in user units where one was asked for."""
+
+    step: int
+    n_total: int
+    snapshot: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """`samples` (n, ...) and, with keep_every, `snapshots` (k, n, ...), both in user units."""
+
+    samples: np.ndarray
+    snapshots: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class SamplingState:
+    """Per-coordinate mean and sd of the training rows, where chains start, and the expected residual power of noise
+    (None where the energy is not noise-conditional)."""
+
+    mean: Tensor
+    sd: Tensor
+    expected_power: Tensor | None
+
+
+T = TypeVar("T")
+
+
+def finish(steps: Steps[Progress, None, T]) -> T:
+    """Run a stepwise call to its end and return its answer."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+class Detector:
+    """Scores, denoises and generates rows in the user's units. Built by `ebm.fitting`, stored by `ebm.artifact`."""
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        preprocessor: Preprocessor,
+        energy: ProductOfExperts,
+        calibration: Calibration,
+        sampling: SamplingState | None,
+        device: str | torch.device = "cpu",
+    ):
+        self.manifest, self.preprocessor, self.calibration = manifest, preprocessor, calibration
+        self.device = torch.device(device)
+        self.energy = energy.to(self.device).requires_grad_(False).eval()
+        self.sampling = sampling
+
+    # -- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def kind(self) -> str:
+        return self.manifest.kind
+
+    @property
+    def columns(self) -> list[str] | None:
+        return self.preprocessor.columns
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.preprocessor.input_shape
+
+    @property
+    def can(self) -> frozenset[str]:
+        """The calls this model answers: 'score', and 'generate' and 'denoise' where an energy is there for it."""
+        if self.sampling is None:
+            return frozenset({"score"})
+        more = {"generate"} | ({"denoise"} if self.sampling.expected_power is not None else set())
+        return frozenset({"score"} | more)
+
+    # -- scoring ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def energies(self, values: Any) -> np.ndarray:
+        """E(x) for rows (N, ...) in user units: (N,), float32.
+
+        Raises:
+            BadInput: a row does not fit the model's input; names row and column.
+        """
+        x = torch.from_numpy(self.preprocessor.transform(values))
+        parts = [self.energy(part.to(self.device)).float().cpu() for part in x.split(CHUNK)]
+        return torch.cat(parts).numpy() if parts else np.zeros(0, np.float32)
+
+    def score(self, values: Any, *, fpr: float | None = None, fdr: float | None = None) -> Scores:
+        """Energies, p-values and labels of rows (N, ...) in user units.
+
+        Args:
+            fpr: label rows with p_value <= fpr (the manifest's default where neither rate is given).
+            fdr: label by Benjamini-Hochberg over these rows instead.
+
+        Raises:
+            BadInput: a row does not fit, or a rate is not in (0, 1), or both are given.
+        """
+        return self.judge(self.energies(values), fpr=fpr, fdr=fdr)
+
+    def judge(self, energy: np.ndarray, *, fpr: float | None = None, fdr: float | None = None) -> Scores:
+        """`score` for energies (N,) that are already computed."""
+        if fpr is not None and fdr is not None:
+            raise BadInput("give fpr or fdr, not both")
+        summary = self.manifest.calibration
+        if fpr is None and fdr is None:
+            fpr = summary.default_fpr
+        anomaly_score = (energy.astype(np.float64) - summary.mean) / summary.sd
+        # A float32 overflow far from the data is infinitely anomalous, not an error.
+        p_value = self.calibration.p_values(anomaly_score)
+        if fdr is not None:
+            is_anomaly = benjamini_hochberg(p_value, fdr)
+        else:
+            self.calibration.threshold(fpr or 0.0)  # checks the rate
+            is_anomaly = p_value <= fpr
+        order = np.sort(-anomaly_score)
+        rank = 1 + np.searchsorted(order, -anomaly_score, side="left")
+        note = self.calibration.note(fpr=fpr, fdr=fdr, rows=len(energy))
+        return Scores(energy, anomaly_score, p_value, is_anomaly, rank, fpr, fdr, note)
+
+    # -- denoising --------------------------------------------------------------------------------------------------
+
+    def denoise(self, values: Any, *, sigma: float | None = None, n_steps: int = 1) -> np.ndarray:
+        """The likely clean version of noisy rows (N, ...), in user units; see `denoise_steps`."""
+        return finish(self.denoise_steps(values, sigma=sigma, n_steps=n_steps))
+
+    def denoise_steps(
+        self, values: Any, *, sigma: float | None = None, n_steps: int = 1
+    ) -> Steps[Progress, None, np.ndarray]:
+        """`denoise`, pausing after each step; the answer is the generator's return value.
+
+        Args:
+            sigma: sd of the noise in preprocessed units (images: of a range of [-1, 1]; tables: of z-scores);
+                None estimates it row by row.
+            n_steps: 1 for the posterior mean, more for a sharper answer.
+
+        Raises:
+            Unsupported: no energy of this model is noise-conditional.
+            BadInput: rows that do not fit, sigma or n_steps out of range.
+        """
+        energy, state = self._sampling("denoise")
+        if n_steps < 1:
+            raise BadInput(f"n_steps must be at least 1, got {n_steps}")
+        if sigma is not None and not 0 < sigma <= 100:
+            raise BadInput(f"sigma must lie in (0, 100], got {sigma:g}")
+        x = torch.from_numpy(self.preprocessor.transform(values)).to(self.device)
+        if len(x) == 0:
+            return self.preprocessor.inverse(x.cpu().numpy())
+        if sigma is None:
+            assert state.expected_power is not None
+            levels = restoration.estimate_sigma(energy, x, state.expected_power)
+        else:
+            levels = torch.full((len(x),), float(sigma), device=self.device)
+        smallest = restoration.SIGMA_GRID[0]
+        for i, step in enumerate(restoration.denoise_steps(energy, x, levels, n_steps, smallest), 1):
+            x = step
+            yield Progress(i, n_steps)
+        return self._to_user(x)
+
+    # -- generation -------------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        n_steps: int | None = None,
+        step_size: float | None = None,
+        keep_every: int = 0,
+    ) -> Generated:
+        """n new samples in user units; see `generate_steps`."""
+        return finish(
+            self.generate_steps(n, seed=seed, n_steps=n_steps, step_size=step_size, keep_every=keep_every)
+        )
+
+    def generate_steps(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        n_steps: int | None = None,
+        step_size: float | None = None,
+        keep_every: int = 0,
+    ) -> Steps[Progress, None, Generated]:
+        """`generate`, pausing after each step; the answer is the generator's return value.
+
+        Args:
+            seed: same seed, same model, same device: same samples.
+            n_steps: of a plain chain, or of each level of an annealed one; the manifest's sampler says by default.
+            step_size: in the sampler's units.
+            keep_every: keep the chains' state after every so many steps.
+
+        Raises:
+            Unsupported: the model was published without a sampler.
+            BadInput, BadConfig: an argument out of range.
+            Diverged: a chain left the finite numbers.
+        """
+        energy, state = self._sampling("generate")
+        if n < 1:
+            raise BadInput(f"n must be at least 1, got {n}")
+        if n_steps is not None and n_steps < 1:
+            raise BadInput(f"n_steps must be at least 1, got {n_steps}")
+        if keep_every < 0:
+            raise BadInput(f"keep_every must not be negative, got {keep_every}")
+        assert self.manifest.sampling is not None
+        stages, noise = generation.plan(energy, self.manifest.sampling, n_steps, step_size)
+        generator = torch.Generator(self.device).manual_seed(seed)
+        x = generation.start(state.mean, state.sd, noise, n, generator)
+        kept: list[np.ndarray] = []
+        for i, total, x, _info in iterate(stages, x, generator):  # noqa: B007, B020 (x is the answer)
+            keep = bool(keep_every) and i % keep_every == 0
+            if keep:
+                kept.append(self._to_user(x))
+            yield Progress(i, total, kept[-1] if keep else None)
+        samples = self._to_user(x)
+        empty = np.zeros((0, *samples.shape), samples.dtype)
+        return Generated(samples, (np.stack(kept) if kept else empty) if keep_every else None)
+
+    # -- helpers ----------------------------------------------------------------------------------------------------
+
+    def _sampling(self, operation: str) -> tuple[Energy, SamplingState]:
+        if operation not in self.can or self.sampling is None or self.manifest.sampling is None:
+            able = ", ".join(sorted(self.can))
+            raise Unsupported(f"model '{self.name}' cannot {operation}; it can: {able}")
+        return generation.sampling_energy(self.energy.terms, self.manifest.sampling), self.sampling
+
+    def _to_user(self, x: Tensor) -> np.ndarray:
+        if not bool(torch.isfinite(x).all()):
+            raise Diverged("the chain left the finite numbers; use a smaller step_size")
+        return self.preprocessor.inverse(x.cpu().numpy())

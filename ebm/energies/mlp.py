@@ -1,0 +1,41 @@
+"""A multilayer perceptron as an energy, for rows."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ebm.config import Frozen
+from ebm.energies.body import MLPBody
+from ebm.energies.scalar import ScalarEnergy
+
+
+class MLPConfig(Frozen):
+    """`width` units in each of `depth` layers; `base` adds a growing Gaussian energy fitted to the data."""
+
+    kind: Literal["mlp"] = "mlp"
+    width: int = 128
+    depth: int = 3
+    noise_conditional: bool = False
+    base: Literal["none", "gaussian"] = "gaussian"
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return MLPEnergy(shape, self)
+
+
+class MLPEnergy(ScalarEnergy):
+    """E(x) = base(x) + MLP(x), or E(x, sigma) = base(x, sigma) + MLP(x / sqrt(s^2 + sigma^2), sigma) / sigma.
+
+    The 1/sigma makes the network's share of sigma * grad E of order one at every noise level, which is the scale that
+    denoising score matching fits (Song and Ermon 2020, "Improved techniques", section 3.3).
+
+    x is (B, *shape), flattened; sigma (B,), a float, or None. The answer is (B,).
+    """
+
+    def __init__(self, shape: tuple[int, ...], config: MLPConfig):
+        super().__init__(shape, config.noise_conditional, config.base)
+        self.body = MLPBody(self.dim, 1, config.width, config.depth, config.noise_conditional)
+
+    def network(self, x: Tensor, sigma: Tensor | None) -> Tensor:
+        return self.body(x, sigma)

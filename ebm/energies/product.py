@@ -1,0 +1,48 @@
+"""Product of experts: a weighted sum of energies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Expert(NamedTuple):
+    """One summand: energy `term`, evaluated at noise level `sigma` (None: noiseless), times `weight`."""
+
+    term: str
+    sigma: float | None
+    weight: float
+
+
+class ProductOfExperts(nn.Module):
+    """E(x) = sum_k w_k E_k(x, sigma_k) / s_k, the energy of prod_k p_k(x)^(w_k / s_k) (Hinton 2002).
+
+    s_k is the standard deviation of E_k over held-out normal rows, so that weights compare like with like; a single
+    expert of weight 1 keeps s = 1, and E is then that expert's own energy.
+
+    x is (B, *shape); the answer is (B,), float32.
+    """
+
+    scales: Tensor
+
+    def __init__(self, terms: dict[str, nn.Module], experts: list[Expert]):
+        super().__init__()
+        self.terms = nn.ModuleDict(terms)
+        self.experts = list(experts)
+        self.register_buffer("scales", torch.ones(len(self.experts)))
+
+    def expert_energies(self, x: Tensor) -> Tensor:
+        """(B, K): the raw energy of each expert."""
+        return torch.stack([self.terms[e.term](x, sigma=e.sigma) for e in self.experts], 1)
+
+    @torch.no_grad()
+    def standardise(self, held_out: Tensor) -> None:
+        """Set s_k from held-out normal rows (N, *shape), N >= 2."""
+        if len(self.experts) > 1:
+            self.scales.copy_(self.expert_energies(held_out).std(0).clamp_min(1e-6))
+
+    def forward(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:  # noqa: ARG002 (Energy protocol)
+        weights = torch.tensor([e.weight for e in self.experts], dtype=x.dtype, device=x.device)
+        return self.expert_energies(x) @ (weights / self.scales)

@@ -1,0 +1,48 @@
+"""What the contrastive-divergence objectives share: where negatives move, and the loss they give."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ebm.types import EnergyFn, LossOutput, Sampler
+
+
+def unwrapped(energy: nn.Module) -> nn.Module:
+    """The module inside a launcher's wrapper, which is what chains must run on (no gradient synchronisation)."""
+    return getattr(energy, "module", energy)
+
+
+def run_chains(energy: EnergyFn, sampler: Sampler, x: Tensor, n_steps: int, generator: Generator) -> Tensor:
+    """Move x (B, ...) by n_steps of the sampler. The answer carries no gradient: CD drops the chain's own derivative
+    (Hinton 2002, section 3)."""
+    for _ in range(n_steps):
+        x, _ = sampler.step(energy, x, generator)
+    return x.detach()
+
+
+def contrastive_loss(energy: nn.Module, data: Tensor, negatives: Tensor, l2: float) -> LossOutput:
+    """mean E(data) - mean E(negatives) + l2 * mean(E(data)^2 + E(negatives)^2).
+
+    Its gradient without the last term is the (biased) gradient of the negative log-likelihood; the last term keeps the
+    energies from drifting (Du and Mordatch 2019, section 3.3). One forward pass on cat(data, negatives).
+    """
+    energies = energy(torch.cat([data, negatives]))
+    real, fake = energies[: len(data)], energies[len(data) :]
+    loss = real.mean() - fake.mean()
+    if l2:
+        loss = loss + l2 * (real.square().mean() + fake.square().mean())
+    metrics = {
+        "real": float(real.detach().mean()),
+        "fake": float(fake.detach().mean()),
+        "gap": float((fake.mean() - real.mean()).detach()),
+        "spread": float(energies.detach().std()),
+    }
+    return LossOutput(loss, metrics)
+
+
+def saturation(x: Tensor, box: tuple[float, float] | None) -> float:
+    """Share of coordinates that sit on the sampler's box; near 1 the chains have run away."""
+    if box is None:
+        return 0.0
+    return float(((x <= box[0]) | (x >= box[1])).float().mean())

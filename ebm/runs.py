@@ -1,0 +1,138 @@
+"""A whole training run: data, split, fit, measurement, and what it leaves in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from ebm import data as datasets
+from ebm.data import Table
+from ebm.detector import Detector
+from ebm.errors import BadConfig
+from ebm.evaluation.detector import Measured, evaluate, evaluate_corruptions
+from ebm.fitting import OnTermStep, fit_detector
+from ebm.manifest import DataSummary
+from ebm.run_log import RunLog
+from ebm.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rows of a run, in user units: three disjoint parts of the normal rows, and the labelled anomalies."""
+
+    train: np.ndarray
+    calibration: np.ndarray
+    test: np.ndarray
+    anomalies: np.ndarray
+    table: Table
+
+    def summary(self, seed: int) -> DataSummary:
+        return DataSummary(
+            source=self.table.source,
+            fingerprint=self.table.fingerprint(),
+            n_train=len(self.train),
+            n_calibration=len(self.calibration),
+            n_test=len(self.test),
+            seed=seed,
+        )
+
+
+def prepare(config: TrainConfig, base_dir: Path | str = ".") -> Prepared:
+    """Read the data and split the normal rows, always the same way for one configuration.
+
+    Raises:
+        BadInput: the data cannot be read, or are too few.
+    """
+    table = datasets.load(config.data, base_dir)
+    normal = datasets.normal_mask(table, config.data.normal)
+    rows = table.values[normal]
+    split = datasets.split_normal(len(rows), config.split.train, config.split.calibration, config.seed)
+    return Prepared(
+        rows[split.train], rows[split.calibration], rows[split.test], table.values[~normal], table
+    )
+
+
+def measure(detector: Detector, rows: Prepared, seed: int) -> Measured:
+    """The model and the baselines on the test rows, against labelled anomalies where there are any, else, for images,
+    against synthetic damage; empty where there is nothing to measure against."""
+    if len(rows.test) == 0 or len(rows.train) < 5:
+        return {}
+    if len(rows.anomalies):
+        return evaluate(detector, rows.test, rows.anomalies, rows.train, seed)
+    if detector.kind == "image":
+        return evaluate_corruptions(detector, rows.test, rows.train, seed)
+    return {}
+
+
+def train(
+    config: TrainConfig,
+    *,
+    run_dir: Path | str | None = None,
+    base_dir: Path | str = ".",
+    resume: bool = False,
+    on_step: OnTermStep | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Detector:
+    """Train, calibrate and measure the model that `config` describes.
+
+    The run folder receives config.yaml, metrics.jsonl, checkpoints/, curves.png, and samples.png where the model
+    generates. With `resume` it continues from there and ends with the weights of an uninterrupted run.
+
+    Raises:
+        BadConfig: `resume` in a folder of another configuration, or a fresh start in a folder that holds a run.
+        BadInput, Diverged, Cancelled: as `fit_detector`.
+    """
+    rows = prepare(config, base_dir)
+    log = None
+    if run_dir is not None:
+        folder = Path(run_dir)
+        _claim(folder, config, resume)
+        log = RunLog(folder, resume=resume, tensorboard=config.tensorboard)
+
+    def report(term: str, step: int, n_steps: int, figures: dict[str, float]) -> None:
+        if log is not None:
+            log.write(term, step, figures)
+        if on_step is not None:
+            on_step(term, step, n_steps, figures)
+
+    try:
+        detector = fit_detector(
+            config,
+            rows.train,
+            rows.calibration,
+            columns=rows.table.columns,
+            data=rows.summary(config.seed),
+            checkpoints=Path(run_dir) / "checkpoints" if run_dir is not None else None,
+            resume=resume,
+            on_step=report,
+            should_stop=should_stop,
+        )
+    finally:
+        if log is not None:
+            log.close()
+    measured = measure(detector, rows, config.seed)
+    own = measured.pop("model", {})
+    detector.manifest = detector.manifest.model_copy(update={"metrics": own, "baselines": measured})
+    if log is not None:
+        log.draw(detector)
+    return detector
+
+
+def _claim(folder: Path, config: TrainConfig, resume: bool) -> None:
+    """Write config.yaml, or check that the folder is this configuration's."""
+    file = folder / "config.yaml"
+    text = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
+    if not resume:
+        if file.exists():
+            raise BadConfig(f"{folder}: holds a run already; resume it, or choose another folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    elif not file.exists():
+        raise BadConfig(f"{folder}: no run to resume")
+    elif file.read_text(encoding="utf-8") != text:
+        raise BadConfig(f"{file}: differs from the configuration given; a run resumes only as it began")

@@ -1,0 +1,127 @@
+"""Everything that a training run is told, as one frozen YAML document."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from ebm.config import Frozen
+from ebm.data.config import DataConfig
+from ebm.energies import EnergyConfig
+from ebm.objectives import ObjectiveConfig
+from ebm.preprocessing import PreprocessorConfig
+from ebm.samplers import SamplerConfig
+
+NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+
+class LoopConfig(Frozen):
+    """Optimisation of one term: AdamW, warm-up then `schedule`, gradient clipping at `clip`, EMA of the weights."""
+
+    n_steps: int = Field(2000, ge=1)
+    batch_size: int = Field(128, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup_steps: int = Field(100, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip: float = Field(1.0, gt=0)
+    ema: float = Field(0.998, ge=0, lt=1)
+    log_every: int = Field(20, ge=1)
+    checkpoint_every: int = Field(200, ge=1)
+
+
+class SplitConfig(Frozen):
+    """Shares of the normal rows: `train`, then `calibration`; the rest is the test set."""
+
+    train: float = Field(0.6, gt=0, lt=1)
+    calibration: float = Field(0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> SplitConfig:
+        if self.train + self.calibration > 1 + 1e-9:
+            raise ValueError("train + calibration must not exceed 1")
+        return self
+
+
+class TermConfig(Frozen):
+    """One energy of the product. Without `objective` the energy is only fitted (the kernel energy).
+
+    `sigmas`: the noise levels at which a noise-conditional energy scores; `weight` is shared among them.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    energy: EnergyConfig
+    objective: ObjectiveConfig | None = None
+    training: LoopConfig = LoopConfig()
+    weight: float = 1.0
+    sigmas: tuple[float, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TermConfig:
+        conditional = getattr(self.energy, "noise_conditional", False)
+        if self.energy.kind == "kernel":
+            if self.objective is not None:
+                raise ValueError("a kernel energy is fitted, not trained: remove 'objective'")
+        elif self.objective is None:
+            raise ValueError(f"energy kind '{self.energy.kind}' needs an 'objective'")
+        if self.objective is not None and conditional != (self.objective.kind == "dsm" and conditional):
+            raise ValueError("a noise-conditional energy can only be trained by objective kind 'dsm'")
+        if conditional and not self.sigmas:
+            raise ValueError("a noise-conditional energy needs 'sigmas', the noise levels at which it scores")
+        if self.sigmas and not conditional and self.energy.kind != "kernel":
+            raise ValueError("'sigmas' needs a noise-conditional energy")
+        sigma_max = getattr(self.objective, "sigma_max", None)
+        if sigma_max is not None and not conditional:
+            raise ValueError("several noise levels ('sigma_max') need 'noise_conditional: true'")
+        return self
+
+
+class SamplingConfig(Frozen):
+    """Which energy denoises and generates, and by which sampler.
+
+    `coarse_term`, where given, stands in for `term` at noise levels above `switch_sigma`. `n_steps` is the length of a
+    plain Langevin or MALA chain; an annealed sampler brings its own.
+    """
+
+    term: str
+    coarse_term: str | None = None
+    switch_sigma: float | None = Field(None, gt=0)
+    sampler: SamplerConfig
+    n_steps: int = Field(200, ge=1)
+
+    @model_validator(mode="after")
+    def _switch(self) -> SamplingConfig:
+        if (self.coarse_term is None) != (self.switch_sigma is None):
+            raise ValueError("'coarse_term' and 'switch_sigma' go together")
+        return self
+
+
+class TrainConfig(Frozen):
+    """A model from data to artefact; see `configs/` for complete examples."""
+
+    name: str = Field(pattern=NAME)
+    version: str = Field("1", pattern=NAME)
+    description: str = ""
+    seed: int = Field(0, ge=0)
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    preprocessing: PreprocessorConfig
+    terms: tuple[TermConfig, ...] = Field(min_length=1)
+    sampling: SamplingConfig | None = None
+    default_fpr: float = Field(0.05, gt=0, lt=1)
+    tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _terms(self) -> TrainConfig:
+        names = [term.name for term in self.terms]
+        if len(set(names)) < len(names):
+            raise ValueError("two terms have the same name")
+        if self.sampling is not None:
+            for name in filter(None, (self.sampling.term, self.sampling.coarse_term)):
+                if name not in names:
+                    raise ValueError(f"sampling names the unknown term '{name}'")
+        return self

@@ -1,0 +1,176 @@
+"""The training loop of one energy: read it top to bottom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from ebm.errors import BadArtifact, BadConfig, Cancelled, Diverged
+from ebm.training import checkpoint
+from ebm.training.config import LoopConfig
+from ebm.training.guards import Guard
+from ebm.types import Objective
+
+OnStep = Callable[[int, int, dict[str, float]], None]
+
+
+class Trainer:
+    """Minimises `objective` over the parameters of `energy` on data x (N, ...); holds all the state of the run.
+
+    Everything random comes from generators seeded by `seed`, so that the same seed on the same device gives the same
+    weights, and a run resumed from a checkpoint continues bit for bit.
+    """
+
+    def __init__(
+        self,
+        energy: nn.Module,
+        objective: Objective,
+        x: Tensor,
+        config: LoopConfig,
+        fabric: Fabric,
+        seed: int,
+    ):
+        self.config, self.fabric, self.objective = config, fabric, objective
+        self.x = x.to(fabric.device)
+        self.plain = energy
+        optimizer = torch.optim.AdamW(
+            energy.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+        )
+        self.module, self.optimizer = fabric.setup(energy, optimizer)
+        self.average = {k: v.detach().clone() for k, v in energy.named_parameters()}
+        self.batches = torch.Generator().manual_seed(seed)
+        self.noise = torch.Generator(fabric.device).manual_seed(seed + 1)
+        self.step, self.rate_scale = 0, 1.0
+
+    # -- one step ---------------------------------------------------------------------------------------------------
+
+    def rate(self) -> float:
+        """Learning rate of the current step: linear warm-up, then cosine to zero or constant."""
+        c = self.config
+        warm = min(1.0, (self.step + 1) / (c.warmup_steps + 1))
+        decay = 0.5 * (1 + math.cos(math.pi * self.step / c.n_steps)) if c.schedule == "cosine" else 1.0
+        return c.learning_rate * warm * decay * self.rate_scale
+
+    def advance(self) -> dict[str, float]:
+        """One update; returns its figures. The parameters are untouched where they are not finite."""
+        c = self.config
+        index = torch.randint(len(self.x), (c.batch_size,), generator=self.batches)
+        loss, metrics = self.objective(self.module, self.x[index.to(self.x.device)], self.noise)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        norm = float(nn.utils.clip_grad_norm_(self.plain.parameters(), c.clip))
+        figures = {
+            "loss": float(loss.detach()),
+            **metrics,
+            "gradient_norm": norm,
+            "learning_rate": self.rate(),
+        }
+        if math.isfinite(figures["loss"]) and math.isfinite(norm):
+            self.optimizer.step()
+            decay = min(c.ema, (self.step + 1) / (self.step + 10))  # the average forgets the start quickly
+            with torch.no_grad():
+                for name, value in self.plain.named_parameters():
+                    self.average[name].lerp_(value, 1 - decay)
+        self.step += 1
+        return figures
+
+    # -- the run ----------------------------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        path: Path | None = None,
+        resume: bool = False,
+        guard: Guard | None = None,
+        on_step: OnStep | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> nn.Module:
+        """Train to `n_steps` and leave the averaged weights in the energy.
+
+        On divergence the run goes back to the last good state once, at half the learning rate. A checkpoint at `path`
+        is written every `checkpoint_every` steps.
+
+        Raises:
+            Diverged: a second time.
+            Cancelled: `should_stop()` was true; a checkpoint was written first.
+            BadArtifact: `resume` from a file that does not fit this configuration.
+        """
+        guard = guard or Guard()
+        if resume and path is not None and path.exists():
+            self.restore(checkpoint.load(path), str(path))
+        good = self.state()
+        while self.step < self.config.n_steps:
+            figures = self.advance()
+            try:
+                guard.check(self.step, figures)
+            except Diverged as reason:
+                if self.rate_scale < 1:
+                    raise Diverged(
+                        f"{reason}, again after going back to the last good step at half the rate"
+                    ) from None
+                self.restore(good, "the last good state")
+                self.rate_scale = 0.5
+                guard.reset()
+                continue
+            last = self.step == self.config.n_steps
+            if on_step is not None and (last or self.step % self.config.log_every == 0):
+                on_step(self.step, self.config.n_steps, figures)
+            stop = should_stop is not None and should_stop()
+            if last or stop or self.step % self.config.checkpoint_every == 0:
+                good = self.state()
+                if path is not None:
+                    checkpoint.save(path, good)
+            if stop and not last:
+                raise Cancelled(f"training stopped at step {self.step} of {self.config.n_steps}")
+        self.plain.load_state_dict(self.average, strict=False)
+        return self.plain.requires_grad_(False).eval()
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    def state(self) -> checkpoint.State:
+        tensors = {
+            **checkpoint.put("energy", self.plain.state_dict()),
+            **checkpoint.put("average", self.average),
+            **checkpoint.put("optimizer", checkpoint.flatten_optimizer(self.optimizer)),
+            **checkpoint.put("objective", self.objective.state_dict()),
+            "batches": self.batches.get_state(),
+            "noise": self.noise.get_state(),
+        }
+        return tensors, {"step": self.step, "rate_scale": self.rate_scale}
+
+    def restore(self, state: checkpoint.State, source: str) -> None:
+        tensors, facts = state
+        try:
+            self.plain.load_state_dict(checkpoint.pick(tensors, "energy"))
+            self.average = {
+                k: v.clone().to(self.x.device) for k, v in checkpoint.pick(tensors, "average").items()
+            }
+            checkpoint.restore_optimizer(self.optimizer, checkpoint.pick(tensors, "optimizer"))
+            self.objective.load_state_dict(checkpoint.pick(tensors, "objective"))
+            self.batches.set_state(tensors["batches"])
+            self.noise.set_state(tensors["noise"])
+            self.step, self.rate_scale = int(facts["step"]), float(facts["rate_scale"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise BadArtifact(
+                f"{source}: does not fit this configuration ({str(error).splitlines()[0]})"
+            ) from None
+
+
+def make_fabric(accelerator: str = "auto", precision: Any = "32-true") -> Fabric:
+    """One device, as Lightning Fabric sees it.
+
+    Raises:
+        BadConfig: the accelerator is not on this machine.
+    """
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise BadConfig("accelerator: 'cuda' was asked for, but this machine has no CUDA device")
+    chosen = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    return Fabric(accelerator=chosen, devices=1, precision=precision)
