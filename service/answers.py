@@ -1,0 +1,64 @@
+"""Numbers as an HTTP answer: JSON, npy or PNG, by what the client accepts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import orjson
+from starlette.responses import Response
+
+from service.errors import Problem
+
+
+def choose(accept: str | None, offers: list[str]) -> str:
+    """The media type to answer in: the client's favourite of `offers`; the first where it does not care.
+
+    Raises:
+        Problem: 406 where none fits.
+    """
+    wanted = []
+    for part in (accept or "*/*").split(","):
+        media, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        quality = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    quality = float(parameter[2:])
+                except ValueError:
+                    quality = 0.0
+        wanted.append((media, quality))
+
+    def quality_of(offer: str) -> float:
+        # The most specific range that matches decides (RFC 9110, 12.5.1).
+        kinds = {offer: 3, offer.split("/")[0] + "/*": 2, "*/*": 1}
+        fits = [(kinds[media], quality) for media, quality in wanted if media in kinds]
+        return max(fits)[1] if fits else 0.0
+
+    best = max(offers, key=quality_of)
+    if quality_of(best) <= 0:
+        raise Problem(406, "not-acceptable", f"this answer comes as {', '.join(offers)}")
+    return best
+
+
+def non_finite(**columns: np.ndarray) -> list[dict[str, Any]]:
+    """Where NaN or infinity stands: JSON cannot hold them, so they are null there and named here."""
+    found = []
+    for name, values in columns.items():
+        for row in np.flatnonzero(~np.isfinite(values)):
+            value = values[row]
+            text = "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+            found.append({"row": int(row), "field": name, "value": text})
+    return found
+
+
+def json_answer(document: dict[str, Any]) -> Response:
+    """`document`, numpy arrays included, as JSON."""
+    content = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Response(content, media_type="application/json")
+
+
+def binary_answer(content: bytes, media_type: str, model: str, version: str) -> Response:
+    """Bytes, with the model that made them in the headers, for there is no room in the body."""
+    headers = {"X-Model": model, "X-Model-Version": version}
+    return Response(content, media_type=media_type, headers=headers)

@@ -1,0 +1,88 @@
+"""The application: `uvicorn --factory service.app:create_app`, or `ebm serve`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import structlog
+import torch
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+from service import errors, openapi, telemetry
+from service.engine import Engine
+from service.registry import Registry
+from service.routes import health, models, samples, scores
+from service.settings import Settings
+
+CONSOLE = Path(__file__).parent / "console"
+# The page talks to its own server only, and the browser enforces it.
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
+}
+log = structlog.get_logger("service")
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service over the models in `settings.models_dir`, which are loaded when the app starts."""
+    settings = settings or Settings()
+    telemetry.configure_logging(settings.log_level)
+    metrics = telemetry.Metrics()
+    registry = Registry(settings.models_dir, settings.device)
+
+    def set_threads() -> None:
+        # Holds for the thread that calls it, hence in the inference thread itself.
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+
+    engine = Engine(
+        queue_size=settings.queue_size,
+        task_queue_size=settings.task_queue_size,
+        active_tasks=settings.active_tasks,
+        max_batch_rows=settings.max_batch_rows,
+        chunk_steps=settings.chunk_steps,
+        retry_after_s=settings.retry_after_s,
+        on_start=set_threads,
+        on_batch=metrics.batch,
+        on_steps=metrics.steps.inc,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(registry.load)
+        engine.start()
+        log.info("started", models=len(registry.loaded), refused=len(registry.refused))
+        yield
+        await run_in_threadpool(engine.stop, settings.drain_s)
+        log.info("stopped")
+
+    # The stock documentation pages load scripts from elsewhere; /openapi.json is enough.
+    app = FastAPI(title="EBM service", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.settings, app.state.registry = settings, registry
+    app.state.engine, app.state.metrics = engine, metrics
+    app.add_middleware(telemetry.RequestTelemetry, metrics=metrics)
+    errors.install(app)
+    for module in (health, models, scores, samples):
+        app.include_router(module.router)
+    openapi.install(app, registry)
+
+    @app.get("/", include_in_schema=False)
+    async def console() -> FileResponse:
+        return FileResponse(CONSOLE / "index.html", headers=PAGE_HEADERS)
+
+    app.mount("/console", StaticFiles(directory=CONSOLE), name="console")
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("ebm-service")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "0"

@@ -1,0 +1,122 @@
+"""Every error answer: one shape, `application/problem+json` (RFC 9457), with the row and column at fault."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from ebm.errors import BadArtifact, BadConfig, BadInput, Cancelled, Diverged, EBMError, Unsupported
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):
+    """An answer that is not the one asked for: status, slug of its type, one line, further members."""
+
+    def __init__(
+        self, status: int, slug: str, detail: str, *, headers: dict[str, str] | None = None, **members: Any
+    ):
+        super().__init__(detail)
+        self.status, self.slug, self.detail = status, slug, detail
+        self.headers, self.members = headers or {}, members
+
+
+class TooMany(Problem):
+    """The queue is full: 429 with Retry-After."""
+
+    def __init__(self, detail: str, retry_after_s: int):
+        super().__init__(429, "queue-full", detail, headers={"Retry-After": str(retry_after_s)})
+
+
+class DeadlinePassed(Problem):
+    """The request's time is over before its answer was there: 504."""
+
+    def __init__(self, detail: str = "the deadline passed before the answer was ready"):
+        super().__init__(504, "deadline-passed", detail)
+
+
+class ShuttingDown(Problem):
+    """The server stops and takes no new work, or could not finish what it had: 503."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "shutting-down", "the server is shutting down", headers={"Retry-After": "5"})
+
+
+def limit_exceeded(what: str, asked: int | float, limit: int | float, setting: str) -> Problem:
+    """422 that names the limit, its value and the setting that moves it."""
+    detail = f"{what}: {asked} is over the limit of {limit}"
+    return Problem(422, "limit-exceeded", detail, limit=limit, setting=f"EBM_{setting.upper()}")
+
+
+def to_problem(error: Exception) -> Problem:
+    """The answer for an exception; anything unknown is a 500 that tells the client nothing."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, BadInput):
+        found = {"row": error.row, "column": error.column}
+        return Problem(422, "bad-input", str(error), **{k: v for k, v in found.items() if v is not None})
+    if isinstance(error, Unsupported):
+        return Problem(422, "unsupported", str(error))
+    if isinstance(error, Diverged):
+        return Problem(422, "diverged", str(error))
+    if isinstance(error, BadConfig):
+        return Problem(422, "bad-input", str(error))
+    if isinstance(error, Cancelled):
+        return Problem(499, "client-gone", str(error))
+    if isinstance(error, BadArtifact):
+        return Problem(503, "model-refused", str(error))
+    if isinstance(error, EBMError):
+        return Problem(422, "bad-input", str(error))
+    if isinstance(error, HTTPException):
+        slug = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http-error")
+        return Problem(error.status_code, slug, str(error.detail), headers=dict(error.headers or {}))
+    if isinstance(error, RequestValidationError):
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Problem(422, "bad-input", f"{where}: {first['msg']}")
+    return Problem(500, "internal", "the server failed; the log has the reason under this request_id")
+
+
+def _title(status: int) -> str:
+    return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
+
+
+def render(error: Exception, path: str, request_id: str | None) -> Response:
+    """The problem document of an exception as a response."""
+    problem = to_problem(error)
+    document = {
+        "type": f"urn:ebm-service:problem:{problem.slug}",
+        "title": _title(problem.status),
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": path,
+        **({"request_id": request_id} if request_id else {}),
+        **problem.members,
+    }
+    # A path may hold anything that percent-decodes, lone surrogates included; orjson takes no such string.
+    content = orjson.dumps(_printable(document))
+    return Response(content, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _printable(item) for key, item in value.items()}
+    return value
+
+
+def install(app: FastAPI) -> None:
+    """Make every exception of `app`'s routes a problem document. What is unknown is left to telemetry.py."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        return render(error, request.url.path, request.scope.get("request_id"))
+
+    for kind in (Problem, EBMError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, handle)
