@@ -1,0 +1,56 @@
+"""The `ebm` command and its sub-commands."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from ebm.cli.denoise import denoise
+from ebm.cli.evaluate import evaluate
+from ebm.cli.failure import Commands
+from ebm.cli.generate import generate
+from ebm.cli.models import models
+from ebm.cli.score import score
+from ebm.cli.serve import serve
+from ebm.cli.train import train
+
+app = typer.Typer(
+    name="ebm",
+    cls=Commands,
+    help="Learn an energy from normal data; then score, denoise, generate and serve.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    # Commands turns every failure into one line and an exit code.
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(version("ebm-service"))
+        except PackageNotFoundError:
+            typer.echo("unknown (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error came from.")] = False,
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Learn an energy from normal data; then score, denoise, generate and serve.
+
+    Exit codes: 0 done, 1 failed, 2 bad use or bad input, 130 interrupted.
+    """
+    ctx.obj = {"traceback": traceback}
+
+
+for command in (train, evaluate, score, denoise, generate, serve):
+    app.command()(command)
+app.add_typer(models, name="models")

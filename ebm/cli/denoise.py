@@ -1,0 +1,93 @@
+"""`ebm denoise`: the likely clean version of rows or of a picture."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ebm.cli.common import (
+    DEFAULT_MODELS,
+    AsJson,
+    Device,
+    Model,
+    ModelsDir,
+    Output,
+    check_can,
+    check_output,
+    drive,
+    open_detector,
+    print_json,
+    say,
+)
+from ebm.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ebm.cli.rows import Rows
+    from ebm.detector import Detector
+
+
+def denoise(
+    model: Model,
+    file: Annotated[
+        Path, typer.Argument(help="Rows (CSV, Parquet, npy, npz), a PNG or JPEG, or a folder of them.")
+    ],
+    output: Output,
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            help="Noise sd in the model's own units (z-scores; pixels of [-1, 1]); default: estimated."
+        ),
+    ] = None,
+    n_steps: Annotated[int, typer.Option(min=1, help="1: least squared error; more: sharper.")] = 1,
+    models: ModelsDir = DEFAULT_MODELS,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Replace noisy rows or pictures by their likely clean version.
+
+    The output's suffix says its form: .csv or .parquet (other columns are kept), .npy, or .png (several
+    pictures make a grid).
+
+    Example: ebm denoise digits noisy.png -o clean.png
+    """
+    check_output(output, (".csv", ".parquet", ".npy", ".png"))
+    detector = open_detector(model, models, device, as_json=as_json)
+    check_can(detector, "denoise")
+    if output.suffix.lower() == ".png" and detector.kind != "image":
+        raise BadInput(f"{output}: model {detector.name} has rows, not pictures; use .csv, .parquet or .npy")
+
+    from ebm.cli.rows import read_rows
+
+    schema = detector.manifest.input
+    rows = read_rows(file, detector.columns, detector.input_shape, schema)
+    clean = drive(detector.denoise_steps(rows.values, sigma=sigma, n_steps=n_steps), "denoising", as_json)
+    _write(output, clean, rows, detector)
+    if as_json:
+        about = {"model": detector.name, "version": detector.version}
+        print_json({**about, "rows": len(clean), "sigma": sigma, "n_steps": n_steps, "output": str(output)})
+    else:
+        say(f"{output}: {len(clean)} denoised")
+
+
+def _write(output: Path, clean: np.ndarray, rows: Rows, detector: Detector) -> None:
+    import pyarrow as pa
+
+    from ebm.cli.output import write_npy, write_table
+    from ebm.cli.pictures import write_picture
+    from ebm.cli.rows import replace_columns
+
+    suffix = output.suffix.lower()
+    if suffix == ".png":
+        write_picture(output, clean, detector.manifest.input)
+    elif suffix == ".npy":
+        write_npy(clean.reshape(rows.values.shape), output)
+    else:
+        flat = clean.reshape(len(clean), math.prod(detector.input_shape))
+        names = rows.used or detector.columns or [f"x{i}" for i in range(flat.shape[1])]
+        new = {name: flat[:, i] for i, name in enumerate(names)}
+        write_table(replace_columns(rows.table, new) if rows.table is not None else pa.table(new), output)

@@ -1,0 +1,125 @@
+"""Rows of a file: the columns a model takes as numbers, and all others kept as they were."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from ebm.cli.pictures import is_pictures, read_pictures
+from ebm.data import ReadOptions, read
+from ebm.data.tabular import _header as header_of
+from ebm.errors import BadInput
+
+PARQUET = (".parquet", ".pq")
+CSV = (".csv", ".csv.gz")
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """`values` (N, ...) for the model, in user units; `table`, the file's own columns (None for arrays);
+    `used`, the names in `table` of the columns that became `values`."""
+
+    values: np.ndarray
+    table: pa.Table | None = None
+    used: tuple[str, ...] = ()
+
+
+def read_rows(
+    path: Path, columns: list[str] | None, input_shape: tuple[int, ...], schema: dict[str, Any]
+) -> Rows:
+    """Read what a model takes from any file that `ebm.data.read` knows, or from pictures.
+
+    Columns are found by name where file and model have names, wherever they stand; otherwise the file
+    must have exactly the model's columns, in order. Other columns are kept.
+
+    Args:
+        columns: the model's column names, where it has names.
+        input_shape: of one row in user units.
+        schema: the model's input, for the range of its pixels.
+
+    Raises:
+        BadInput: unreadable, a column missing, or a cell that is no finite number; names file, row, column.
+    """
+    if is_pictures(path):
+        files, values = read_pictures(path, schema)
+        return Rows(values, pa.table({"file": files}))
+    name = path.name.lower()
+    if not path.is_file() or not name.endswith(PARQUET + CSV):
+        return Rows(read(path).values)
+    width = math.prod(input_shape)
+    parquet = name.endswith(PARQUET)
+    table, named = _whole_parquet(path) if parquet else _whole_csv(path)
+    used = _choose(table.column_names, columns, width, named, path.name)
+    options = ReadOptions(columns=used) if parquet else ReadOptions(columns=used, header=named)
+    values = read(path, options).values
+    if not named:
+        names = columns or [f"x{i}" for i in range(width)]
+        return Rows(values, table.rename_columns(names), tuple(names))
+    return Rows(values, table, used)
+
+
+def replace_columns(table: pa.Table, new: dict[str, np.ndarray]) -> pa.Table:
+    """`table` with the columns of `new` in place of those of the same name, the rest appended."""
+    for name, values in new.items():
+        column = pa.array(values)
+        at = table.column_names.index(name) if name in table.column_names else -1
+        table = table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
+    return table
+
+
+def _whole_parquet(path: Path) -> tuple[pa.Table, bool]:
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.read(), True
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(f"{path.name}: not a readable Parquet file: {_line(error)}") from None
+
+
+def _whole_csv(path: Path) -> tuple[pa.Table, bool]:
+    """All cells as text, so that what is passed through is written as it was read."""
+    from pyarrow import csv
+
+    try:
+        with pa.input_stream(str(path)) as stream:
+            data = stream.read()
+        names, named = header_of(data, path.name, None)
+        table = csv.read_csv(
+            pa.BufferReader(data),
+            read_options=csv.ReadOptions(column_names=names, skip_rows_after_names=int(named)),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path.name}: not a readable CSV file: {_line(error)}") from None
+    if table.num_rows == 0:
+        raise BadInput(f"{path.name}: no rows")
+    return table, named
+
+
+def _choose(
+    names: list[str], columns: list[str] | None, width: int, named: bool, source: str
+) -> tuple[str, ...]:
+    if named:
+        wanted = columns or [f"x{i}" for i in range(width)]
+        missing = [c for c in wanted if c not in names]
+        if not missing:
+            return tuple(wanted)
+        if columns is not None:
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+            raise BadInput(f"{source}: column '{missing[0]}' is missing{more}", column=missing[0])
+    if len(names) != width:
+        raise BadInput(f"{source}: row 0 has {len(names)} columns, the model takes {width}", row=0)
+    return tuple(names)
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())[:200]
