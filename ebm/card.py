@@ -1,112 +1,68 @@
-"""The model card: what a person should know before trusting a model, written from its manifest."""
+"""The model card: what a manifest says, for people."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from ebm.manifest import Manifest
 
-if TYPE_CHECKING:
-    from ebm.manifest import Manifest
-
-ABOUT = {
+HEADERS = {
     "auroc": "AUROC",
     "auprc": "AUPRC",
     "fpr_at_95_tpr": "FPR at 95% TPR",
     "precision_at_n": "precision at n",
 }
-NAMES = {"knn1": "1-NN", "knn5": "kNN, 5th neighbour", "isolation_forest": "isolation forest"}
+NAMES = {"knn1": "1-NN", "knn5": "kNN5", "isolation_forest": "isolation forest"}
 
 
 def model_card(manifest: Manifest) -> str:
-    """Markdown: what the model is, its data, split and seed, its figures beside the baselines', limits."""
-    data, calibration = manifest.data, manifest.calibration
-    source = manifest.training.get("data", {})
-    normal = source.get("normal")
+    """Markdown: data, split, seed, energies, calibration, and the figures beside the baselines'."""
+    m, data = manifest, manifest.data
+    terms = [_term(t.model_dump()) for t in m.terms]
     lines = [
-        f"# {manifest.name}, version {manifest.version}",
+        f"# {m.name} {m.version}",
         "",
-        manifest.description or "No description.",
+        m.description,
         "",
-        "## Data",
-        "",
-        f"- Source: {data.source or 'not stated'}, sha256 `{data.fingerprint[:16]}`.",
-        f"- Normal rows: {'all' if normal is None else 'labels ' + ', '.join(map(str, normal))}.",
-        f"- Split (random, seed {data.seed}): {data.n_train} training, {data.n_calibration} calibration, "
-        f"{data.n_test} test rows, all normal and disjoint.",
-        f"- Input: {_input(manifest)}.",
-        "",
-        "## Energy",
-        "",
-        *(
-            f"- `{t.name}`: {t.energy.kind} energy, {t.objective.kind if t.objective else 'fitted'}, "
-            f"weight {t.weight:g}"
-            + (f", noise levels {', '.join(f'{s:g}' for s in t.sigmas)}" if t.sigmas else "")
-            for t in manifest.terms
-        ),
-        "",
-        f"Anomaly scores are energies standardised on {calibration.n} held-out normal rows. p-values are "
-        f"conformal on the same rows; the smallest is {1 / (calibration.n + 1):.2g}. Flags "
-        f"p <= {calibration.default_fpr:g} unless a request says otherwise.",
-        "",
-        "## Measured",
-        "",
-        *_figures(manifest),
-        "",
-        "## Limits",
-        "",
-        "Energies are unnormalised: compare them within this model only. p-values hold for new rows that are "
-        "exchangeable with the calibration rows; after drift they do not.",
-        "",
-        "## Made with",
-        "",
-        f"{manifest.created}; "
-        + ", ".join(f"{k} {v}" for k, v in manifest.versions.items())
-        + ". Configuration:",
-        "",
-        "```json",
-        json.dumps(manifest.training, indent=1),
-        "```",
+        f"- Data: {data.source}, sha256 `{data.fingerprint[:16]}`",
+        f"- Split (seed {data.seed}): {data.n_train} normal rows to train, {data.n_calibration} to calibrate, "
+        f"{data.n_test} to test",
+        f"- Energy: sum over {'; '.join(terms)}",
+        f"- Label: anomalous where the conformal p-value is at most {m.calibration.default_fpr:g} "
+        "(a request may ask for another rate)",
+        f"- Made {m.created} with " + ", ".join(f"{k} {v}" for k, v in m.versions.items()),
         "",
     ]
-    return "\n".join(lines)
+    if m.metrics:
+        lines += _figures(m)
+    return "\n".join(lines) + "\n"
 
 
-def _input(manifest: Manifest) -> str:
-    schema = manifest.input
-    if schema.get("kind") == "image":
-        return (
-            f"images {schema['height']} x {schema['width']} x {schema['channels']}, "
-            f"pixels from {schema['low']:g} to {schema['high']:g}"
-        )
-    return f"rows of {len(schema['columns'])} numbers"
+def _term(term: dict) -> str:
+    energy, objective = term["energy"], term["objective"]
+    trained = f"trained by {objective['kind']}" if objective else "fitted"
+    levels = f" at noise {', '.join(f'{s:g}' for s in term['sigmas'])}" if term["sigmas"] else ""
+    return f"`{term['name']}` ({energy['kind']} energy, {trained}{levels}, weight {term['weight']:g})"
 
 
-def _figures(manifest: Manifest) -> list[str]:
-    """The four ranking metrics of the model and the baselines, then what else was measured of the model."""
-    metrics = manifest.metrics
-    if not metrics:
-        return ["Nothing: the data hold no anomalies to measure against."]
-    kinds = sorted(k.removeprefix("auroc_") for k in metrics if k.startswith("auroc_"))
+def _figures(m: Manifest) -> list[str]:
+    synthetic = [k.removeprefix("auroc_") for k in m.metrics if k.startswith("auroc_")]
     against = (
-        f"The normal test rows against {len(kinds)} kinds of damage to them ({', '.join(kinds)}), averaged."
-        if kinds
-        else "The normal test rows against the rows with other labels."
+        "synthetic damage to the test images, mean over " + ", ".join(k.replace("_", " ") for k in synthetic)
+        if synthetic
+        else "the rows that are labelled otherwise"
     )
-    shown = [k for k in ABOUT if k in metrics]
-    rows = {"this model": metrics, **{NAMES.get(k, k): v for k, v in manifest.baselines.items()}}
-    table = [
-        "| | " + " | ".join(ABOUT[k] for k in shown) + " |",
-        "|---" * (len(shown) + 1) + "|",
-        *(
-            f"| {name} | " + " | ".join(f"{m[k]:.4f}" if k in m else "" for k in shown) + " |"
-            for name, m in rows.items()
-        ),
+    shown = [k for k in HEADERS if k in m.metrics]
+    rows = {"**this model**": m.metrics} | {NAMES.get(k, k): v for k, v in m.baselines.items()}
+    table = [f"| | {' | '.join(HEADERS[k] for k in shown)} |", "|---" * (len(shown) + 1) + "|"]
+    table += [f"| {who} | " + " | ".join(f"{v[k]:.3f}" for k in shown) + " |" for who, v in rows.items()]
+    lines = [
+        f"Normal test rows against {against}; the baselines have the same training rows:",
+        "",
+        *table,
+        "",
     ]
-    rest = []
-    if {"actual_fpr", "detected_at_default_fpr"} <= set(metrics):
-        rest = [
-            "",
-            f"At the default rate {manifest.calibration.default_fpr:g} it flags {metrics['actual_fpr']:.1%} of "
-            f"the normal test rows and {metrics['detected_at_default_fpr']:.1%} of the anomalies.",
+    if "actual_fpr" in m.metrics:
+        lines += [
+            f"At the default rate {m.calibration.default_fpr:g}, {m.metrics['actual_fpr']:.1%} of the normal test rows "
+            f"and {m.metrics['detected_at_default_fpr']:.1%} of the anomalies are labelled anomalous."
         ]
-    return [against + " The baselines are fitted on the same training rows.", "", *table, *rest]
+    return lines

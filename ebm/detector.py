@@ -263,7 +263,7 @@ class Detector:
         generator = torch.Generator(self.device).manual_seed(seed)
         x = generation.start(state.mean, state.sd, noise, n, generator)
         kept: list[np.ndarray] = []
-        for i, total, x, _info in iterate(stages, x, generator):  # noqa: B007, B020 (x is the answer)
+        for i, total, x, _info in iterate(stages, x, generator):  # noqa: B020 (x is the answer)
             keep = bool(keep_every) and i % keep_every == 0
             if keep:
                 kept.append(self._to_user(x))

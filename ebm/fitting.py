@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -62,8 +62,7 @@ def fit_detector(
     product = build_energy(terms, preprocessor.shape)
     for index, term in enumerate(config.terms):
         module = product.terms[term.name]
-        if hasattr(module, "fit"):
-            module.fit(x)
+        cast(Any, module).fit(x)
         if term.objective is not None:
             _train_term(
                 term, module, x, fabric, config.seed + 1000 * index, checkpoints, resume, on_step, should_stop

@@ -15,7 +15,7 @@ from service.schemas.problems import ProblemDocument
 
 ABOUT = """Anomaly scores, denoised data and new samples from energy-based models.
 
-`energy` is unnormalised, lower is more normal; `anomaly_score` is higher for what is more anomalous; `p_value`
+`energy` is unnormalised, lower is more normal; `anomaly_score` is higher for the more anomalous; `p_value`
 is conformal: on normal rows it is uniform, whatever the model. Errors are `application/problem+json`. Every
 request may carry `X-Request-ID` and, where work is done, `X-Timeout-Seconds`."""
 

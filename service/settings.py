@@ -1,4 +1,4 @@
-"""The server's settings, from environment variables that start with `EBM_`: EBM_MODELS_DIR, EBM_MAX_ROWS, ..."""
+"""The server's settings, from environment variables named EBM_ and the field: EBM_MODELS_DIR, EBM_MAX_ROWS."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ class Metrics:
 
 
 class RequestTelemetry:
-    """ASGI middleware: request id in, out and in the logs; a log line and metrics a request; 500s as problems."""
+    """ASGI middleware: an id, a log line and metrics for each request; failures become problem documents."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics):
         self.app, self.metrics = app, metrics

@@ -65,7 +65,9 @@ def evaluate(
         return
     if note:
         say(f"note: {note}")
-    _print_table(detector, source, measured)
+    from ebm.cli.figures import print_figures
+
+    print_figures(measured, f"{detector.name}/{detector.version} on {source}")
 
 
 def _own_test(detector: Detector, base_dir: Path) -> tuple[Measured, str, str | None]:
@@ -138,21 +140,3 @@ def _alone(detector: Detector, normal: object, anomalies: object) -> Measured:
 
 def _without_model(measured: Measured) -> Measured:
     return {name: figures for name, figures in measured.items() if name != "model"}
-
-
-def _print_table(detector: Detector, source: str, measured: Measured) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    names = [k for k in measured["model"] if not k.startswith("auroc_")]
-    table = Table("", *names, title=f"{detector.name}/{detector.version} on {source}")
-    for who, figures in measured.items():
-        cells = (f"{figures[k]:.4f}" if k in figures else "" for k in names)
-        table.add_row("this model" if who == "model" else who, *cells)
-    Console().print(table)
-    kinds = [k for k in measured["model"] if k.startswith("auroc_")]
-    if kinds:
-        by_kind = Table("AUROC", *measured)
-        for kind in kinds:
-            by_kind.add_row(kind.removeprefix("auroc_"), *(f"{m[kind]:.4f}" for m in measured.values()))
-        Console().print(by_kind)

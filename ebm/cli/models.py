@@ -132,6 +132,8 @@ def _show(manifest: Manifest, path: Path) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from ebm.cli.figures import print_figures
+
     console = Console()
     calibration, data = manifest.calibration, manifest.data
     terms = ", ".join(f"{t.name} ({t.energy.kind}, weight {t.weight:g})" for t in manifest.terms)
@@ -152,8 +154,4 @@ def _show(manifest: Manifest, path: Path) -> None:
         facts.add_row(f"[bold]{name}[/]", escape(value))
     console.print(facts)
     if manifest.metrics:
-        names = list(manifest.metrics)
-        table = Table("", *names)
-        for label, figures in {"this model": manifest.metrics, **manifest.baselines}.items():
-            table.add_row(label, *(f"{figures[k]:.4f}" if k in figures else "" for k in names))
-        console.print(table)
+        print_figures({"model": manifest.metrics, **manifest.baselines})

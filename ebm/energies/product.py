@@ -43,6 +43,6 @@ class ProductOfExperts(nn.Module):
         if len(self.experts) > 1:
             self.scales.copy_(self.expert_energies(held_out).std(0).clamp_min(1e-6))
 
-    def forward(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:  # noqa: ARG002 (Energy protocol)
+    def forward(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
         weights = torch.tensor([e.weight for e in self.experts], dtype=x.dtype, device=x.device)
         return self.expert_energies(x) @ (weights / self.scales)

@@ -27,8 +27,8 @@ class ResidualConfig(Frozen):
 
 
 class ResidualEnergy(nn.Module):
-    """E(x, sigma) = 1/2 |r|^2 + 1/2 log det(C + sigma^2 I),  r = (C + sigma^2 I)^(-1/2) (x - mean) + c(sigma) U(x, sigma),
-    c(sigma) = .45 / sqrt(sigma^2 + .09).
+    """E(x, sigma) = 1/2 |r|^2 + 1/2 log det(C + sigma^2 I), with
+    r = (C + sigma^2 I)^(-1/2) (x - mean) + c(sigma) U(x, sigma) and c(sigma) = .45 / sqrt(sigma^2 + .09).
 
     The exact energy of Gaussian data with noise sigma when U = 0; U then learns what is not Gaussian. A true scalar
     energy, so its gradient is a conservative field, unlike a denoiser's residual (Salimans and Ho 2021 compare both).

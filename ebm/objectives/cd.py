@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from ebm.config import Frozen
-from ebm.objectives.chains import contrastive_loss, run_chains, saturation, unwrapped
-from ebm.samplers import SamplerConfig
+from ebm.objectives.chains import ChainConfig, contrastive_loss, run_chains, saturation, unwrapped
 from ebm.samplers.langevin import LangevinConfig
 from ebm.types import LossOutput, Sampler
 
@@ -19,10 +18,10 @@ class CDConfig(Frozen):
     """`k_steps` of `sampler` from the data; `l2` on the energies; `data_noise`: sd of noise added to the data."""
 
     kind: Literal["cd"] = "cd"
-    k_steps: int = Field(10, ge=1)
-    sampler: SamplerConfig = LangevinConfig(step_size=0.1)
-    l2: float = Field(0.0, ge=0)
-    data_noise: float = Field(0.0, ge=0)
+    k_steps: int = Field(default=10, ge=1)
+    sampler: ChainConfig = LangevinConfig(step_size=0.1)
+    l2: float = Field(default=0.0, ge=0)
+    data_noise: float = Field(default=0.0, ge=0)
 
     def build(self) -> ContrastiveDivergence:
         return ContrastiveDivergence(self.sampler.build(), self.k_steps, self.l2, self.data_noise)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Generator, Tensor, nn
 
+from ebm.samplers.langevin import LangevinConfig
+from ebm.samplers.mala import MALAConfig
 from ebm.types import EnergyFn, LossOutput, Sampler
+
+# Annealed sampling needs noise levels, which the energies that contrastive divergence trains do not have.
+ChainConfig = Annotated[LangevinConfig | MALAConfig, Field(discriminator="kind")]
 
 
 def unwrapped(energy: nn.Module) -> nn.Module:

@@ -17,8 +17,8 @@ class DSMConfig(Frozen):
     """Noise levels log-uniform in [`sigma_min`, `sigma_max`]; equal bounds (or no `sigma_max`) give one level."""
 
     kind: Literal["dsm"] = "dsm"
-    sigma_min: float = Field(0.05, gt=0)
-    sigma_max: float | None = Field(None, gt=0)
+    sigma_min: float = Field(default=0.05, gt=0)
+    sigma_max: float | None = Field(default=None, gt=0)
 
     def build(self) -> DenoisingScoreMatching:
         return DenoisingScoreMatching(self.sigma_min, self.sigma_max)

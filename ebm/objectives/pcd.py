@@ -9,8 +9,7 @@ from pydantic import Field
 from torch import Generator, Tensor
 
 from ebm.config import Frozen
-from ebm.objectives.chains import contrastive_loss, run_chains, saturation, unwrapped
-from ebm.samplers import SamplerConfig
+from ebm.objectives.chains import ChainConfig, contrastive_loss, run_chains, saturation, unwrapped
 from ebm.samplers.langevin import LangevinConfig
 from ebm.samplers.replay_buffer import ReplayBuffer
 from ebm.types import LossOutput, Sampler
@@ -20,13 +19,13 @@ class PersistentCDConfig(Frozen):
     """A replay buffer of `buffer_size` chains, of which a share `fresh_share` of each batch restarts from `fresh`."""
 
     kind: Literal["persistent_cd"] = "persistent_cd"
-    k_steps: int = Field(60, ge=1)
-    sampler: SamplerConfig = LangevinConfig(step_size=10.0, noise_scale=0.005, clip=0.03, box=(-1.0, 1.0))
-    buffer_size: int = Field(8192, ge=1)
-    fresh_share: float = Field(0.05, ge=0, le=1)
+    k_steps: int = Field(default=60, ge=1)
+    sampler: ChainConfig = LangevinConfig(step_size=10.0, noise_scale=0.005, clip=0.03, box=(-1.0, 1.0))
+    buffer_size: int = Field(default=8192, ge=1)
+    fresh_share: float = Field(default=0.05, ge=0, le=1)
     fresh: Literal["uniform", "gaussian"] = "uniform"
-    l2: float = Field(0.1, ge=0)
-    data_noise: float = Field(0.005, ge=0)
+    l2: float = Field(default=0.1, ge=0)
+    data_noise: float = Field(default=0.005, ge=0)
 
     def build(self) -> PersistentCD:
         return PersistentCD(

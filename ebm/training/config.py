@@ -19,24 +19,24 @@ NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 class LoopConfig(Frozen):
     """Optimisation of one term: AdamW, warm-up then `schedule`, gradient clipping at `clip`, EMA of the weights."""
 
-    n_steps: int = Field(2000, ge=1)
-    batch_size: int = Field(128, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    n_steps: int = Field(default=2000, ge=1)
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
     betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = Field(1e-4, ge=0)
-    warmup_steps: int = Field(100, ge=0)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    warmup_steps: int = Field(default=100, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
-    clip: float = Field(1.0, gt=0)
-    ema: float = Field(0.998, ge=0, lt=1)
-    log_every: int = Field(20, ge=1)
-    checkpoint_every: int = Field(200, ge=1)
+    clip: float = Field(default=1.0, gt=0)
+    ema: float = Field(default=0.998, ge=0, lt=1)
+    log_every: int = Field(default=20, ge=1)
+    checkpoint_every: int = Field(default=200, ge=1)
 
 
 class SplitConfig(Frozen):
     """Shares of the normal rows: `train`, then `calibration`; the rest is the test set."""
 
-    train: float = Field(0.6, gt=0, lt=1)
-    calibration: float = Field(0.2, gt=0, lt=1)
+    train: float = Field(default=0.6, gt=0, lt=1)
+    calibration: float = Field(default=0.2, gt=0, lt=1)
 
     @model_validator(mode="after")
     def _fits(self) -> SplitConfig:
@@ -87,9 +87,9 @@ class SamplingConfig(Frozen):
 
     term: str
     coarse_term: str | None = None
-    switch_sigma: float | None = Field(None, gt=0)
+    switch_sigma: float | None = Field(default=None, gt=0)
     sampler: SamplerConfig
-    n_steps: int = Field(200, ge=1)
+    n_steps: int = Field(default=200, ge=1)
 
     @model_validator(mode="after")
     def _switch(self) -> SamplingConfig:
@@ -104,7 +104,7 @@ class TrainConfig(Frozen):
     name: str = Field(pattern=NAME)
     version: str = Field("1", pattern=NAME)
     description: str = ""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     data: DataConfig
@@ -112,7 +112,7 @@ class TrainConfig(Frozen):
     preprocessing: PreprocessorConfig
     terms: tuple[TermConfig, ...] = Field(min_length=1)
     sampling: SamplingConfig | None = None
-    default_fpr: float = Field(0.05, gt=0, lt=1)
+    default_fpr: float = Field(default=0.05, gt=0, lt=1)
     tensorboard: bool = False
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ class Guard:
         self.saturated = self.collapsed = 0
 
     def check(self, step: int, figures: dict[str, float]) -> None:
-        """`figures`: 'loss' and 'gradient_norm', and 'real', 'fake', 'spread', 'saturation' where the objective has them.
+        """`figures`: 'loss', 'gradient_norm', and what the objective has of 'real', 'fake', 'spread', 'saturation'.
 
         Raises:
             Diverged: with the step and the reason.

@@ -129,7 +129,7 @@ async def generate(
 def bounded(
     steps: Generator[Progress, None, Any], options: GenerateRequest, detector: Detector, settings: Settings
 ) -> Generator[Progress, None, Any]:
-    """`steps`, refused after the first where the whole would be over a limit: before, its length is unknown."""
+    """`steps`, refused after the first where the whole is over a limit: before, its length is unknown."""
     first = next(steps)
     if first.n_total > settings.max_steps:
         raise limit_exceeded("steps in all", first.n_total, settings.max_steps, "max_steps")
