@@ -78,6 +78,7 @@ def test_a_restored_buffer_continues_bit_by_bit() -> None:
     for _ in range(5):
         turn(whole, generator)
     saved, at = whole.state_dict(), generator.get_state()
+    before = saved["states"].clone()
     expected = [turn(whole, generator) for _ in range(5)]
 
     resumed, generator = ReplayBuffer(30, 0.2), seeded(9)
@@ -85,6 +86,7 @@ def test_a_restored_buffer_continues_bit_by_bit() -> None:
     generator.set_state(at)
     for want in expected:
         assert torch.equal(turn(resumed, generator), want)
+    assert torch.equal(saved["states"], before)  # good for a second resume
 
 
 def test_state_before_the_first_draw_is_empty() -> None:
