@@ -65,11 +65,18 @@ def read_picture(body: bytes, schema: dict[str, Any], *, max_pixels: int, resize
             raise BadInput(
                 f"the picture has {picture.width} x {picture.height} pixels, over the limit of {max_pixels}"
             )
+        picture.verify()  # a PNG's checksums and its end, which decoding alone does not ask for
+        picture = Image.open(io.BytesIO(body), formats=["PNG", "JPEG"])
         picture.load()
     except BadInput:
         raise
     except UnidentifiedImageError:
-        raise BadInput("the body is not a PNG or JPEG picture") from None
+        begun = body.startswith((b"\x89PNG", b"\xff\xd8"))
+        raise BadInput(
+            "the picture cannot be decoded: its header is truncated or damaged"
+            if begun
+            else "the body is not a PNG or JPEG picture"
+        ) from None
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, struct.error, ValueError, ...
         reason = " ".join(str(error).split())[:120]
         raise BadInput(f"the picture cannot be decoded: {reason or type(error).__name__}") from None

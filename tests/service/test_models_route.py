@@ -1,0 +1,90 @@
+"""GET models, limits, health and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from service.schemas.models import Limits
+from service.settings import Settings
+
+
+def test_the_list_has_one_line_a_model_and_the_refused_with_reasons(client: Any) -> None:
+    document = client.get("/v1/models").json()
+    blobs, people = document["models"]
+    assert (blobs["name"], blobs["version"], blobs["versions"]) == ("blobs", "2", ["1", "2"])
+    assert blobs["input_shape"] == [6, 5] and blobs["can"] == ["denoise", "generate", "score"]
+    assert people["columns"] == ["age", "income", "height"] and people["can"] == ["score"]
+    (refused,) = document["refused"]
+    assert refused["name"] == "broken"
+    assert refused["reason"].startswith("broken/1/weights.safetensors: altered")
+
+
+def test_a_model_shows_its_manifest_by_name_and_by_version(client: Any, detectors: Any) -> None:
+    by_name = client.get("/v1/models/blobs").json()
+    assert by_name == client.get("/v1/models/blobs/versions/2").json()
+    assert by_name["is_default"] is True
+    assert by_name["manifest"]["calibration"]["n"] == detectors["blobs"].calibration.n
+    assert by_name["manifest"]["files"].keys() == {
+        "weights.safetensors",
+        "calibration.safetensors",
+        "card.md",
+    }
+    old = client.get("/v1/models/blobs/versions/1").json()
+    assert old["version"] == "1" and old["is_default"] is False
+
+
+def test_limits_are_the_settings(client: Any) -> None:
+    document = client.get("/v1/limits").json()
+    assert document["max_rows"] == 100 and document["max_samples"] == 16
+    assert document.keys() == Limits.model_fields.keys() <= Settings.model_fields.keys()
+
+
+def test_settings_come_from_the_environment(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("EBM_MODELS_DIR", str(tmp_path))
+    monkeypatch.setenv("EBM_MAX_ROWS", "7")
+    settings = Settings()
+    assert settings.models_dir == tmp_path and settings.max_rows == 7
+
+
+def test_health_and_readiness(client: Any) -> None:
+    assert client.get("/healthz").json() == {"status": "alive"}
+    ready = client.get("/readyz").json()
+    assert ready == {"status": "ready", "models": 3, "refused": 1, "queue": {"score": 0, "task": 0}}
+
+
+def test_without_models_it_lives_but_is_not_ready(serve: Callable[..., Any], tmp_path: Path) -> None:
+    client = serve(models_dir=tmp_path)
+    assert client.get("/healthz").status_code == 200
+    answer = client.get("/readyz")
+    assert answer.status_code == 503 and answer.json()["type"].endswith("no-models")
+    assert client.get("/openapi.json").status_code == 200
+
+
+def test_a_stopped_engine_is_not_ready_and_takes_nothing(serve: Callable[..., Any]) -> None:
+    client = serve()
+    client.app.state.engine.stop(0)
+    assert client.get("/readyz").status_code == 503
+    answer = client.post("/v1/models/people/score", json={"instances": [[41, 3100, 1.75]]})
+    assert answer.status_code == 503 and answer.json()["type"].endswith("shutting-down")
+
+
+def test_metrics_count_rows_batches_and_statuses_by_route_template(serve: Callable[..., Any]) -> None:
+    client = serve()
+    client.post("/v1/models/people/score", json={"instances": [[41, 3100, 1.75]] * 3})
+    client.post("/v1/models/people/score", json={"instances": []})
+    client.get("/made/up/by/the/client")
+    answer = client.get("/metrics")
+    lines = answer.text.splitlines()
+    assert answer.headers["content-type"].startswith("text/plain")
+    for line in (
+        'ebm_scored_rows_total{model="people"} 3.0',
+        'ebm_http_requests_total{method="POST",route="/v1/models/{name}/score",status="200"} 1.0',
+        'ebm_http_requests_total{method="POST",route="/v1/models/{name}/score",status="422"} 1.0',
+        'ebm_http_requests_total{method="any",route="unmatched",status="404"} 1.0',
+        "ebm_batch_rows_sum 3.0",
+        'ebm_models{state="refused"} 1.0',
+    ):
+        assert line in lines, line
+    assert "made/up" not in answer.text
