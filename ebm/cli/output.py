@@ -9,11 +9,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
+
+from ebm.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+
+BATCH = 65_536  # rows turned into text at a time
 
 
 @contextmanager
@@ -53,10 +58,32 @@ def write_npy(values: np.ndarray, path: Path) -> None:
 
 
 def _write_csv(table: pa.Table, file: IO[bytes]) -> None:
-    from pyarrow import csv as arrow_csv
+    """Arrow's own writer puts every text cell in quotes; this one only those that need it (RFC 4180)."""
+    import pyarrow.compute
 
-    # Arrow quotes every name of a header; the csv module only those that need it.
+    pc: Any = pyarrow.compute  # its functions are made at run time
     header = io.StringIO()
     csv.writer(header, lineterminator="\n").writerow(table.column_names)
     file.write(header.getvalue().encode())
-    arrow_csv.write_csv(table, file, arrow_csv.WriteOptions(include_header=False, quoting_style="needed"))
+    for batch in table.to_batches(max_chunksize=BATCH):
+        cells = [_as_text(batch.column(i), name) for i, name in enumerate(table.column_names)]
+        lines = pc.binary_join_element_wise(*cells, ",")
+        file.write(("\n".join(lines.to_pylist()) + "\n").encode())
+
+
+def _as_text(column: pa.Array, name: str) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    try:
+        text = pc.fill_null(pc.cast(column, pa.string()), "")
+    except pa.ArrowException:
+        raise BadInput(
+            f"column '{name}' of type {column.type} cannot be written as CSV; use .parquet"
+        ) from None
+    if pa.types.is_primitive(column.type):
+        return text
+    quoted = pc.replace_substring(text, '"', '""')
+    quoted = pc.binary_join_element_wise('"', quoted, '"', "")
+    return pc.if_else(pc.match_substring_regex(text, '[",\r\n]'), quoted, text)

@@ -47,6 +47,7 @@ def serve(
             host=host,
             port=port,
             log_level=settings.log_level,
+            access_log=False,  # the service logs each request itself
             timeout_graceful_shutdown=int(settings.drain_s) + 1,
         )
     except SystemExit as stop:
