@@ -62,8 +62,8 @@ def parse_csv(data: bytes, source: str, options: ReadOptions | None = None) -> T
                 column_types=dict.fromkeys(features, pa.float64()) | ({label: pa.string()} if label else {}),
                 include_columns=wanted,
                 null_values=NULLS,
-                # Without this an empty label would come back as the text "".
-                strings_can_be_null=True,
+                # Labels stand as written: "none" may well be the label of what is normal.
+                strings_can_be_null=False,
             ),
         )
     except (pa.ArrowException, UnicodeDecodeError) as error:
@@ -100,13 +100,15 @@ def _header(data: bytes, source: str, header: bool | None) -> tuple[list[str], b
         header = cells == numbered or not all(_is_number(cell) for cell in cells)
     if not header:
         return numbered, False
+    seen: set[str] = set()
     for i, name in enumerate(cells):
         if not name.strip():
             raise BadInput(
                 f"{source}: column {i} has no name (an index? write it with index=False)", column=i
             )
-        if name in cells[:i]:
+        if name in seen:
             raise BadInput(f"{source}: two columns are named '{name}'", column=name)
+        seen.add(name)
     return cells, True
 
 

@@ -162,17 +162,16 @@ def to_float32(
     *,
     name: Where | None = None,
 ) -> np.ndarray:
-    """Cast to contiguous float32, refusing finite values that float32 would turn into infinity.
+    """Cast an array without infinities to contiguous float32, refusing what float32 would make infinite.
 
     Raises:
         BadInput: the first cell whose magnitude exceeds 3.4e38.
     """
     with np.errstate(over="ignore"):
         small = np.ascontiguousarray(array, dtype=np.float32)
-    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
-        lost = np.isinf(small) & np.isfinite(array)
-        if lost.any():
-            flat = lost.reshape(len(array), -1)
-            row = int(flat.any(axis=1).argmax())
-            raise cell_error(row, int(flat[row].argmax()), "is too large for float32", columns, source, name)
+    lost = np.isinf(small)
+    if lost.any():
+        flat = lost.reshape(len(array), -1)
+        row = int(flat.any(axis=1).argmax())
+        raise cell_error(row, int(flat[row].argmax()), "is too large for float32", columns, source, name)
     return small

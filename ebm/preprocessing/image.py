@@ -83,10 +83,10 @@ class ScaleImage:
         size = self._fitted()
         array = as_numbers(values)
         self._check(array, size)
-        z = (array.astype(np.float64) - self.low) * (2.0 / (self.high - self.low)) - 1.0
+        with np.errstate(over="ignore"):
+            z = (array.astype(np.float64) - self.low) * (2.0 / (self.high - self.low)) - 1.0
         height, width, channels = size
         z = z.reshape(len(z), height, width, channels)
-        require_finite(z, name=lambda column: _pixel(column, size))
         z = to_float32(z, name=lambda column: _pixel(column, size))
         return np.ascontiguousarray(z.transpose(0, 3, 1, 2))
 

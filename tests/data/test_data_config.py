@@ -138,6 +138,7 @@ def test_fingerprint_follows_content_and_not_source():
         make_table(np.eye(3), "a", columns=["x", "y", "w"], labels=[0, 1, 2]),
         make_table(np.eye(3), "a", columns=["x", "y", "z"], labels=[0, 1, 1]),
         make_table(np.eye(3), "a", columns=["x", "y", "z"]),
+        make_table(np.eye(3), "a", labels=[0, 1, 2]),
         make_table(np.eye(3)[..., None], "a", labels=[0, 1, 2]),
     ]
-    assert len({t.fingerprint() for t in (base, *others)}) == 6
+    assert len({t.fingerprint() for t in (base, *others)}) == 7

@@ -81,6 +81,12 @@ def test_a_vector_is_no_image():
         ScaleImage(0, 16).fit(ramp(5))
 
 
+def test_an_overflow_in_the_scaling_is_refused():
+    fitted = ScaleImage(0, 1e-9).fit(np.array([[[0.0]], [[1e-9]]]))
+    with pytest.raises(BadInput, match=r"row 0, pixel \(0, 0\) is too large"):
+        fitted.transform([[[1e305]]])
+
+
 def test_inverse_refuses_another_shape():
     with pytest.raises(BadInput, match=r"\(1, 2, 2\)"):
         ScaleImage(0, 16).fit(ramp(2, 2, 2)).inverse(np.zeros((1, 2, 2)))

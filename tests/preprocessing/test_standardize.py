@@ -65,6 +65,9 @@ def test_an_overflow_in_the_division_is_refused():
     fitted = Standardize().fit([[0.0], [1e-8]])
     with pytest.raises(BadInput, match="row 0, column 0 is too large"):
         fitted.transform([[1e35]])
+    # Beyond float64, too: the quotient itself is infinite.
+    with pytest.raises(BadInput, match="row 0, column 0 is too large"):
+        fitted.transform([[1e303]])
 
 
 @pytest.mark.parametrize("sd", [[0.0, 1.0], [-1.0, 1.0]])
