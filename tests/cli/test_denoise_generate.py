@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from ebm import artifact
+
+
+@pytest.fixture
+def pictures(published: Path):
+    return artifact.load(published / "pictures" / "1")
+
+
+@pytest.fixture
+def noisy(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    values = np.clip(load_digits().images[:5] + rng.normal(0, 2, (5, 8, 8)), 0, 16).astype(np.float32)
+    np.save(tmp_path / "noisy.npy", values)
+    return tmp_path / "noisy.npy"
+
+
+def test_denoise_an_array(ebm, noisy, tmp_path, pictures):
+    out = tmp_path / "clean.npy"
+    answer = ebm(
+        "denoise", "pictures", noisy, "-o", out, "--sigma", 0.3, "--n-steps", 2, "--json", ok=True
+    ).json
+    assert answer["rows"] == 5 and answer["output"] == str(out)
+    expected = pictures.denoise(np.load(noisy), sigma=0.3, n_steps=2)
+    np.testing.assert_array_equal(np.load(out), expected)
+    assert not np.allclose(expected, np.load(noisy))
+
+
+def test_flat_rows_stay_flat(ebm, noisy, tmp_path, pictures):
+    np.save(tmp_path / "flat.npy", np.load(noisy).reshape(5, 64))
+    ebm("denoise", "pictures", tmp_path / "flat.npy", "-o", tmp_path / "out.npy", ok=True)
+    out = np.load(tmp_path / "out.npy")
+    assert out.shape == (5, 64)
+    np.testing.assert_array_equal(out.reshape(5, 8, 8), pictures.denoise(np.load(noisy)))
+
+
+def test_denoise_a_picture(ebm, tmp_path, pictures):
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 8), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "in.png")
+    ebm("denoise", "pictures", tmp_path / "in.png", "-o", tmp_path / "out.png", ok=True)
+    with Image.open(tmp_path / "out.png") as picture:
+        out = np.asarray(picture)
+    expected = pictures.denoise(pixels[None] * np.float32(16 / 255))[0] * 255 / 16
+    assert out.shape == (8, 8)
+    np.testing.assert_allclose(out, expected, atol=0.51)
+
+
+def test_denoise_rows_keeps_other_columns(ebm, rows, tmp_path, published):
+    ebm("denoise", "table", rows, "-o", tmp_path / "clean.csv", ok=True)
+    with (tmp_path / "clean.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert list(table[0]) == ["id", "d", "remark", "b, c", "a"]
+    assert [line["remark"] for line in table] == ['x, "y"', "plain", ""]
+    values = np.array([[0.3, 0.2, 0.1], [9, 9, 9], [1, 0, -0.5]], dtype=np.float32)
+    expected = artifact.load(published / "table" / "1").denoise(values)
+    got = [[float(line[c]) for c in ("a", "b, c", "d")] for line in table]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+def test_generate_is_the_library_s_answer_for_the_seed(ebm, tmp_path, pictures):
+    def made(*args) -> np.ndarray:
+        ebm("generate", "pictures", "-n", 3, "-o", tmp_path / "s.npy", *args, ok=True)
+        return np.load(tmp_path / "s.npy")
+
+    samples = made("--seed", 5)
+    np.testing.assert_array_equal(samples, pictures.generate(3, seed=5).samples)
+    np.testing.assert_array_equal(made("--seed", 5), samples)
+    assert not np.array_equal(made("--seed", 6), samples)
+    changed = made("--seed", 5, "--n-steps", 3, "--step-size", 0.1)
+    np.testing.assert_array_equal(changed, pictures.generate(3, seed=5, n_steps=3, step_size=0.1).samples)
+
+
+def test_snapshots(ebm, tmp_path, pictures):
+    answer = ebm(
+        "generate", "pictures", "-n", 2, "-o", tmp_path / "s.npy", "--keep-every", 2, "--json", ok=True
+    ).json
+    kept = np.load(answer["snapshots"])
+    np.testing.assert_array_equal(kept, pictures.generate(2, keep_every=2).snapshots)
+    assert len(kept) == 3
+
+
+def test_generate_pictures_and_rows(ebm, tmp_path, published):
+    ebm("generate", "pictures", "-n", 5, "-o", tmp_path / "grid.png", ok=True)
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.width >= 3 * 8 and picture.height >= 2 * 8
+    ebm("generate", "table", "-n", 4, "-o", tmp_path / "rows.parquet", ok=True)
+    table = pq.read_table(tmp_path / "rows.parquet")
+    assert table.column_names == ["a", "b, c", "d"]
+    expected = artifact.load(published / "table" / "1").generate(4).samples
+    np.testing.assert_array_equal(np.column_stack([c.to_numpy() for c in table.columns]), expected)
+
+
+def test_what_a_model_cannot_do(ebm, rows, tmp_path):
+    out = tmp_path / "out.npy"
+    assert "cannot generate; it can score" in ebm("generate", "plain", "-o", out).error()
+    assert "cannot denoise; it can score" in ebm("denoise", "plain", rows, "-o", out).error()
+    assert "rows, not pictures" in ebm("generate", "table", "-o", tmp_path / "out.png").error()
+    assert "rows, not pictures" in ebm("denoise", "table", rows, "-o", tmp_path / "out.png").error()
+    assert not out.exists()
+
+
+def test_bad_pictures(ebm, tmp_path):
+    Image.new("L", (9, 8)).save(tmp_path / "size.png")
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "not.png").write_bytes(b"GIF89a")
+    for name, message in (
+        ("size", "size.png: is 9 wide"),
+        ("cut", "cut.png"),
+        ("not", "not.png"),
+        ("none", "no such"),
+    ):
+        args = ("denoise", "pictures", tmp_path / f"{name}.png", "-o", tmp_path / "out.png")
+        assert message in ebm(*args).error()
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize("args", [("--sigma", "-1"), ("--sigma", "nan")])
+def test_bad_sigma(ebm, noisy, tmp_path, args):
+    assert "sigma" in ebm("denoise", "pictures", noisy, "-o", tmp_path / "out.npy", *args).error()
+
+
+def test_bad_sampler_arguments(ebm, tmp_path):
+    assert "step_size" in ebm("generate", "pictures", "-o", tmp_path / "o.npy", "--step-size", 0).error()
+    assert ebm("generate", "pictures", "-o", tmp_path / "o.npy", "-n", 0).code == 2
