@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from common import CONFIGS, RESULTS, Store, heading
+from _common import CONFIGS, RESULTS, Store, heading
 from digits import fit, parts, table
 
 from ebm.config import read_yaml

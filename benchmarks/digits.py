@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import CONFIGS, RESULTS, Store, heading
+from _common import CONFIGS, RESULTS, Store, heading
 
 from ebm.config import read_yaml
 from ebm.data import load_builtin, split_normal
