@@ -52,14 +52,17 @@ def test_the_actual_false_positive_rate():
     assert np.mean(rates) == pytest.approx(0.05, abs=0.004)
 
 
-@pytest.mark.parametrize("n", [1, 19, 20, 99, 341])
-@pytest.mark.parametrize("fpr", [0.01, 0.05, 0.1, 0.29, 0.5, 0.95])
+@pytest.mark.parametrize("n", [1, 19, 21, 99, 341])
+# 0.29 * 100 rounds below 29; just below 9/22, times 22, rounds up to 9.
+@pytest.mark.parametrize("fpr", [0.01, 0.05, 0.1, 0.29, math.nextafter(9 / 22, 0), 0.5, 0.95])
 def test_threshold_and_p_value_agree(n, fpr):
-    calibration = Calibration.fit(np.random.default_rng(n).integers(0, 50, n))
-    scores = np.concatenate([calibration.scores, calibration.scores + 0.5, [-1, 99]])
-    flagged = calibration.p_values(scores) <= fpr
-    np.testing.assert_array_equal(scores > calibration.threshold(fpr), flagged)
-    assert flagged.any() == calibration.resolvable(fpr)
+    rng = np.random.default_rng(n)
+    for drawn in (rng.permutation(n), rng.integers(0, 5, n)):
+        calibration = Calibration.fit(drawn)
+        scores = np.concatenate([calibration.scores, calibration.scores + 0.5, [-1, n + 1]])
+        flagged = calibration.p_values(scores) <= fpr
+        np.testing.assert_array_equal(scores > calibration.threshold(fpr), flagged)
+        assert flagged.any() == calibration.resolvable(fpr)
 
 
 def test_what_cannot_be_resolved_is_said():

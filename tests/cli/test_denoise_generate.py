@@ -44,6 +44,16 @@ def test_flat_rows_stay_flat(ebm, noisy, tmp_path, pictures):
     np.testing.assert_array_equal(out.reshape(5, 8, 8), pictures.denoise(np.load(noisy)))
 
 
+def test_flat_rows_keep_their_names(ebm, noisy, tmp_path, pictures):
+    flat = np.load(noisy).reshape(5, 64)
+    names = ",".join(f"p{i}" for i in range(64))
+    np.savetxt(tmp_path / "flat.csv", flat, delimiter=",", header=names, comments="")
+    ebm("denoise", "pictures", tmp_path / "flat.csv", "-o", tmp_path / "out.csv", ok=True)
+    assert (tmp_path / "out.csv").read_text().splitlines()[0] == names
+    out = np.loadtxt(tmp_path / "out.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(out, pictures.denoise(flat).reshape(5, 64), rtol=1e-5, atol=1e-5)
+
+
 def test_denoise_a_picture(ebm, tmp_path, pictures):
     pixels = np.random.default_rng(1).integers(0, 256, (8, 8), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "in.png")

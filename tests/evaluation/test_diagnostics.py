@@ -24,6 +24,31 @@ def test_ess_of_an_autoregression(rho, chains):
     assert effective_sample_size(draws) == pytest.approx(40_000 * (1 - rho) / (1 + rho), rel=0.12)
 
 
+def direct_ess(x: np.ndarray) -> float:
+    """The definition, term by term: BDA3's rho_t, summed in Geyer's pairs while positive and falling."""
+    chains, n = x.shape
+    centred = x - x.mean(axis=1, keepdims=True)
+    covariance = [np.mean([np.dot(c[: n - t], c[t:]) / n for c in centred]) for t in range(n)]
+    within = covariance[0] * n / (n - 1)
+    variance = (n - 1) / n * within + (x.mean(axis=1).var(ddof=1) if chains > 1 else within / n)
+    rho = [1.0] + [1 - (within - covariance[t] * n / (n - 1)) / variance for t in range(1, n)]
+    total, last = 0.0, math.inf
+    for t in range(0, n - 1, 2):
+        pair = rho[t] + rho[t + 1]
+        if pair < 0:
+            break
+        last = min(pair, last)
+        total += last
+    return chains * n / (2 * total - 1)
+
+
+@pytest.mark.parametrize("chains", [1, 3])
+@pytest.mark.parametrize("seed", range(6))
+def test_ess_against_its_definition(chains, seed):
+    draws = autoregressive(0.6, chains, 61, seed)
+    assert effective_sample_size(draws) == pytest.approx(direct_ess(draws))
+
+
 def test_ess_is_free_of_scale_and_place():
     draws = autoregressive(0.5, 2, 500)
     assert effective_sample_size(3 * draws - 7) == pytest.approx(effective_sample_size(draws))
