@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Request
 
 from ebm.errors import BadInput, Cancelled, Unsupported
-from service.engine import Engine, Task
+from service.engine import Engine
 from service.errors import DeadlinePassed
 from service.registry import Loaded, Registry
 from service.settings import Settings
+from service.tasks import Task
 from service.telemetry import Metrics
 
 POLL_S = 0.25  # how often a waiting request looks whether its client is still there

@@ -11,66 +11,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from ebm.errors import Cancelled
-from service.errors import DeadlinePassed, ShuttingDown, TooMany
+from service.errors import ShuttingDown, TooMany
+from service.tasks import LongTask, Scorer, ScoreTask, Steps, Task
 
 Clock = Callable[[], float]
-Steps = Generator[Any, None, Any]
-
-
-@dataclass(eq=False, kw_only=True)
-class Task:
-    """One piece of work and where its answer appears. `deadline` is in the engine's clock."""
-
-    deadline: float
-    future: Future[Any] = field(default_factory=Future)
-    gone: bool = False
-
-    def cancel(self) -> None:
-        """Tell the inference thread that nobody waits for the answer any more."""
-        self.gone = True
-
-    def reason_to_stop(self, now: float) -> Exception | None:
-        if self.gone:
-            return Cancelled("the client went away")
-        return DeadlinePassed() if now >= self.deadline else None
-
-    def fail(self, error: BaseException) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-
-class Scorer(Protocol):
-    """What the engine needs of a model (ebm.detector.Detector has it).
-
-    A row's energy does not depend on its batch, so requests may share one; ranks and labels are
-    each request's own.
-    """
-
-    def energies(self, values: Any, /) -> np.ndarray: ...
-
-    @property
-    def judge(self) -> Callable[..., Any]: ...
-
-
-@dataclass(eq=False, kw_only=True)
-class ScoreTask(Task):
-    scorer: Scorer
-    values: np.ndarray
-    options: dict[str, Any]
-
-
-@dataclass(eq=False, kw_only=True)
-class LongTask(Task):
-    start: Callable[[], Steps]
-    steps: Steps | None = None
 
 
 class Engine:
@@ -171,11 +121,13 @@ class Engine:
                 continue
             self._serve(scores)
             if self._active:
-                self._advance(self._active[0])
-                # By turns: the first goes to the back if it is unfinished.
-                task = self._active.popleft()
-                if not task.future.done():
-                    self._active.append(task)
+                resolve = self._advance(self._active[0])
+                if resolve is None:
+                    self._active.rotate(-1)  # by turns
+                else:
+                    # Off the books first: who has an answer may at once ask for more.
+                    self._active.popleft()
+                    resolve()
 
     def _abandon(self, scores: list[ScoreTask]) -> None:
         for task in (*scores, *self._active):
@@ -226,13 +178,13 @@ class Engine:
                 task.future.set_result(answer)
             start = stop
 
-    def _advance(self, task: LongTask) -> None:
+    def _advance(self, task: LongTask) -> Callable[[], None] | None:
+        """A chunk of steps; what gives the task its answer, if this was the last."""
         stop = task.reason_to_stop(self.clock())
         if stop is not None:
-            task.fail(stop)
             if task.steps is not None:
                 task.steps.close()
-            return
+            return partial(task.fail, stop)
         until = self.clock() + self.chunk_s
         done = 0
         try:
@@ -244,8 +196,9 @@ class Engine:
                 if self.clock() >= until:
                     break
         except StopIteration as finished:
-            task.future.set_result(finished.value)
+            return partial(task.future.set_result, finished.value)
         except Exception as error:
-            task.fail(error)
+            return partial(task.fail, error)
         finally:
             self._on_steps(done)
+        return None

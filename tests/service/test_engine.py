@@ -222,12 +222,21 @@ def test_a_failing_task_fails_alone(make: Callable[..., Engine]) -> None:
 
 def test_tasks_under_way_count_against_the_task_queue(make: Callable[..., Engine]) -> None:
     engine = make(task_queue_size=1)
-    gate = threading.Event()
-    task = engine.submit_steps(lambda: counting(1, [], "z", gate), timeout_s=WAIT)
+    started, gate = threading.Event(), threading.Event()
+
+    def occupied() -> Generator[None]:
+        started.set()
+        assert gate.wait(WAIT)
+        yield
+
+    task = engine.submit_steps(occupied, timeout_s=WAIT)
+    assert started.wait(WAIT)
     with pytest.raises(TooMany):
-        engine.submit_steps(lambda: counting(1, [], "z"), timeout_s=WAIT)
+        engine.submit_steps(occupied, timeout_s=WAIT)
     gate.set()
-    assert task.future.result(WAIT) == "z"
+    task.future.result(WAIT)
+    # Whoever has an answer finds the place free again.
+    assert engine.submit_steps(lambda: counting(1, [], "z"), timeout_s=WAIT).future.result(WAIT) == "z"
 
 
 def test_stop_finishes_what_was_accepted_and_takes_no_more(make: Callable[..., Engine]) -> None:
