@@ -1,0 +1,193 @@
+"""What every energy must obey; a new one adds a row to ENERGIES."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import logsumexp
+from torch import Tensor, nn
+
+from ebm.energies import ConvConfig, Expert, KernelConfig, MLPConfig, ProductOfExperts, ResidualConfig
+from ebm.energies.product import ProductOfExperts as Product
+from ebm.errors import BadConfig, BadInput
+
+IMAGE, ROW = (1, 8, 8), (5,)
+ENERGIES = {
+    "mlp": (MLPConfig(width=16, depth=2), ROW, None),
+    "mlp_without_base": (MLPConfig(width=16, depth=2, base="none"), ROW, None),
+    "mlp_noise": (MLPConfig(width=16, depth=2, noise_conditional=True), ROW, 0.3),
+    "conv": (ConvConfig(widths=(4, 8)), IMAGE, None),
+    "conv_noise": (ConvConfig(widths=(4, 8), noise_conditional=True), IMAGE, 0.3),
+    "residual": (ResidualConfig(width=16, depth=2), ROW, 0.3),
+    "residual_image": (ResidualConfig(width=16, depth=2), IMAGE, 0.3),
+    "kernel": (KernelConfig(), ROW, None),
+    "kernel_noise": (KernelConfig(bandwidth=0.5), ROW, 0.3),
+    "kernel_adaptive": (KernelConfig(neighbour=5, adaptive=1.0), ROW, None),
+}
+every_energy = pytest.mark.parametrize("name", ENERGIES)
+
+
+def data(shape: tuple[int, ...], n: int = 40, seed: int = 0) -> Tensor:
+    return torch.randn((n, *shape), generator=torch.Generator().manual_seed(seed))
+
+
+def built(name: str) -> tuple[nn.Module, Tensor, float | None]:
+    config, shape, sigma = ENERGIES[name]
+    torch.manual_seed(0)
+    energy = config.build(shape)
+    x = data(shape)
+    energy.fit(x)  # type: ignore[operator]
+    if isinstance(config, ResidualConfig):  # its head starts at zero, which would hide the network
+        nn.init.normal_(energy.body.out.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    return energy, x, sigma
+
+
+@every_energy
+def test_shape_finite_and_float32(name: str) -> None:
+    energy, x, sigma = built(name)
+    out = energy(x, sigma=sigma)
+    assert out.shape == (40,) and out.dtype == torch.float32
+    assert torch.isfinite(out).all() and out.std() > 1e-3
+
+
+@every_energy
+def test_a_rows_energy_does_not_depend_on_its_batch(name: str) -> None:
+    energy, x, sigma = built(name)
+    whole = energy(x, sigma=sigma)
+    alone = torch.cat([energy(row[None], sigma=sigma) for row in x])
+    torch.testing.assert_close(alone, whole, rtol=1e-5, atol=1e-4)
+
+
+@every_energy
+def test_noise_level_per_row_equals_one_for_all(name: str) -> None:
+    energy, x, sigma = built(name)
+    if sigma is None:
+        return
+    per_row = energy(x, sigma=torch.full((40,), sigma))
+    torch.testing.assert_close(per_row, energy(x, sigma=sigma))
+    assert (energy(x, sigma=2 * sigma) - per_row).abs().max() > 1e-3
+
+
+@every_energy
+def test_gradient_is_that_of_finite_differences_and_differentiable_again(name: str) -> None:
+    energy, x, sigma = built(name)
+    energy = energy.double()
+    x = x[:3].double().requires_grad_(True)
+    total = energy(x, sigma=sigma).sum()
+    (gradient,) = torch.autograd.grad(total, x, create_graph=True)
+    direction = data(x.shape[1:], 3, seed=9).double()
+    h = 1e-5
+    ahead, behind = (energy(x.detach() + s * h * direction, sigma=sigma).sum() for s in (1, -1))
+    slope = (ahead - behind) / (2 * h)
+    torch.testing.assert_close((gradient * direction).sum(), slope, rtol=1e-5, atol=1e-6)
+    (second,) = torch.autograd.grad(gradient.square().sum(), x)
+    assert torch.isfinite(second).all() and second.abs().max() > 0
+
+
+@every_energy
+def test_saved_and_loaded_energies_are_identical(name: str) -> None:
+    energy, x, sigma = built(name)
+    config, shape, _ = ENERGIES[name]
+    other = config.build(shape)
+    other.load_state_dict(energy.state_dict())
+    assert torch.equal(other(x, sigma=sigma), energy(x, sigma=sigma))
+
+
+@pytest.mark.parametrize("name", [n for n in ENERGIES if n != "mlp_without_base"])
+def test_energy_grows_far_from_the_data(name: str) -> None:
+    energy, x, sigma = built(name)
+    assert energy(50 * x, sigma=sigma).min() > energy(x, sigma=sigma).max()
+
+
+@pytest.mark.parametrize("name", ["mlp_noise", "residual", "conv_noise"])
+def test_a_noise_conditional_energy_asks_for_sigma(name: str) -> None:
+    energy, x, _ = built(name)
+    with pytest.raises(BadInput, match="pass sigma"):
+        energy(x)
+
+
+def test_conv_refuses_rows() -> None:
+    with pytest.raises(BadConfig, match="images"):
+        ConvConfig().build((5,))
+
+
+def test_residual_energy_without_its_network_is_the_exact_gaussian() -> None:
+    x, sigma = data((3,), 500) @ torch.tensor([[1.0, 0.5, 0], [0, 2, 0.3], [0, 0, 0.7]]), 0.4
+    energy = ResidualConfig(width=8, depth=2).build((3,))
+    energy.fit(x)  # type: ignore[operator]
+    covariance = torch.cov(x.T) + sigma**2 * torch.eye(3)
+    exact = -torch.distributions.MultivariateNormal(x.mean(0), covariance).log_prob(x)
+    torch.testing.assert_close(
+        energy(x, sigma=sigma) + 1.5 * math.log(2 * math.pi), exact, rtol=1e-4, atol=1e-4
+    )
+
+
+# ---- kernel --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sigma", [None, 0.5])
+def test_kernel_is_parzens_log_density_up_to_a_constant(sigma: float | None) -> None:
+    x, queries = data((2,)), data((2,), 20, seed=3)
+    energy = KernelConfig(bandwidth=2.0).build((2,))
+    energy.fit(x)  # type: ignore[operator]
+    a, q = x.double().numpy(), queries.double().numpy()
+    distances = ((a[:, None] - a[None]) ** 2).sum(2) + np.diag(np.full(len(a), np.inf))
+    h2 = 2.0 * float(torch.tensor(distances.min(1)).median())
+    total = h2 + (sigma or 0.0) ** 2
+    log_density = logsumexp(-((q[:, None] - a[None]) ** 2).sum(2) / (2 * total), axis=1) - math.log(total)
+    found = energy(queries, sigma=sigma).double().numpy()
+    constant = found + log_density
+    np.testing.assert_allclose(constant, constant.mean(), atol=1e-4)
+    # The constant is the same at every noise level, so that energies compare across them.
+    assert constant.mean() == pytest.approx(math.log(len(a)) - math.log(h2), abs=1e-4)
+
+
+def test_adaptive_bandwidths_follow_the_neighbours() -> None:
+    x = torch.cat([0.1 * data((2,), 30), 10 + data((2,), 30, seed=1)])
+    energy = KernelConfig(neighbour=5, adaptive=1.0).build((2,))
+    energy.fit(x)  # type: ignore[operator]
+    h2 = energy.squared_bandwidths
+    assert isinstance(h2, Tensor)
+    assert h2[30:].median() > 10 * h2[:30].median()
+
+
+def test_kernel_survives_duplicates_and_refuses_too_few_rows() -> None:
+    rows = torch.cat([torch.zeros(20, 2), torch.ones(20, 2)])
+    energy = KernelConfig().build((2,))
+    energy.fit(rows)  # type: ignore[operator]
+    out = energy(torch.tensor([[0.0, 0.0], [0.5, 0.5], [3.0, 3.0]]))
+    assert torch.isfinite(out).all() and out[0] < out[1] < out[2]
+    with pytest.raises(BadInput, match="at least 2 training rows, got 1"):
+        KernelConfig().build((2,)).fit(torch.zeros(1, 2))  # type: ignore[operator]
+    with pytest.raises(BadInput, match="call fit first"):
+        KernelConfig().build((2,))(rows)
+
+
+# ---- product -------------------------------------------------------------------------------------------
+
+
+def test_product_is_the_weighted_sum_of_standardised_energies() -> None:
+    (kernel, x, _), (residual, _, _) = built("kernel"), built("residual")
+    experts = [Expert("k", None, 1.0), Expert("r", 0.1, 0.5), Expert("r", 0.4, 2.0)]
+    product: Product = ProductOfExperts({"k": kernel, "r": residual}, experts)
+    held_out = data(ROW, 30, seed=5)
+    product.standardise(held_out)
+    with torch.no_grad():
+        parts = [kernel(x), residual(x, sigma=0.1), residual(x, sigma=0.4)]
+        sds = [
+            kernel(held_out).std(),
+            residual(held_out, sigma=0.1).std(),
+            residual(held_out, sigma=0.4).std(),
+        ]
+        expected = parts[0] / sds[0] + 0.5 * parts[1] / sds[1] + 2.0 * parts[2] / sds[2]
+        torch.testing.assert_close(product(x), expected)
+
+
+def test_a_product_of_one_is_that_energy_itself() -> None:
+    kernel, x, _ = built("kernel")
+    product = ProductOfExperts({"k": kernel}, [Expert("k", None, 1.0)])
+    product.standardise(data(ROW, 30, seed=5))
+    assert torch.equal(product(x), kernel(x))
