@@ -1,0 +1,60 @@
+"""Denoising against the closed form of a Gaussian, and noise levels against the noise that was added."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ebm.energies.analytic import Gaussian
+from ebm.restoration import denoise_steps, estimate_sigma, expected_power, posterior_mean
+
+
+def setup(d: int = 6) -> tuple[Gaussian, torch.Tensor, torch.Generator]:
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randn(d, d, generator=generator)
+    energy = Gaussian(torch.ones(d), a @ a.T / d + torch.eye(d))
+    return energy, energy.sample(500, generator), generator
+
+
+def test_posterior_mean_of_a_gaussian_is_the_wiener_filter() -> None:
+    energy, x, generator = setup()
+    sigma = 0.7
+    noisy = x + sigma * torch.randn(x.shape, generator=generator)
+    covariance = torch.linalg.inv(energy.precision)
+    gain = covariance @ torch.linalg.inv(covariance + sigma**2 * torch.eye(6))
+    expected = 1 + (noisy - 1) @ gain.T
+    found = posterior_mean(energy, noisy, torch.full((500,), sigma))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_several_steps_end_nearer_to_the_datas_spread() -> None:
+    energy, x, generator = setup()
+    sigma = torch.full((500,), 1.0)
+    noisy = x + torch.randn(x.shape, generator=generator)
+    one = list(denoise_steps(energy, noisy, sigma, 1, 0.05))[-1]
+    many = list(denoise_steps(energy, noisy, sigma, 20, 0.05))
+    assert len(many) == 20
+
+    # The posterior mean shrinks; the probability flow carries the noisy density onto the data's.
+    def gap(y: torch.Tensor) -> float:
+        return float((y.std(0) - x.std(0)).abs().mean())
+
+    assert gap(many[-1]) < 0.5 * gap(one)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 0.7])
+def test_the_noise_level_is_estimated(sigma: float) -> None:
+    # Like pictures: many directions in which clean rows hardly vary, which is where noise shows.
+    generator = torch.Generator().manual_seed(0)
+    energy = Gaussian(torch.zeros(60), torch.diag(torch.tensor([1.0] * 20 + [2500.0] * 40)))
+    x = energy.sample(500, generator)
+    expected = expected_power(energy, x[:250], generator)
+    noisy = x[250:] + sigma * torch.randn(x[250:].shape, generator=generator)
+    found = estimate_sigma(energy, noisy, expected)
+    assert found.median() == pytest.approx(sigma, rel=0.15)
+
+
+def test_clean_rows_get_the_least_noise() -> None:
+    energy, x, generator = setup(d=40)
+    expected = expected_power(energy, x[:250], generator)
+    assert estimate_sigma(energy, x[250:], expected).median() < 0.06
