@@ -71,8 +71,8 @@ def publish(detector: Detector, models_dir: Path | str, card: str) -> Path:
     if detector.sampling is not None:
         state = detector.sampling
         tensors |= {"sampling.mean": state.mean.cpu(), "sampling.sd": state.sd.cpu()}
-        if state.expected_power is not None:
-            tensors["sampling.expected_power"] = state.expected_power.cpu()
+        if state.level_offsets is not None:
+            tensors["sampling.level_offsets"] = state.level_offsets.cpu()
     arrays = {f"preprocessing.{k}": v for k, v in detector.preprocessor.arrays().items()}
     arrays |= {f"calibration.{k}": v for k, v in detector.calibration.arrays().items()}
     contents = {
@@ -159,7 +159,7 @@ def load(path: Path | str, device: str = "cpu", verify: bool = True) -> Detector
         sampling = None
         if manifest.sampling is not None:
             state = {k: v.to(device) for k, v in _below("sampling.", tensors).items()}
-            sampling = SamplingState(state["mean"], state["sd"], state.get("expected_power"))
+            sampling = SamplingState(state["mean"], state["sd"], state.get("level_offsets"))
         calibration = Calibration.from_arrays(_below("calibration.", arrays))
     except EBMError as error:
         raise BadArtifact(f"{path}: {error}") from None

@@ -62,12 +62,12 @@ class Generated:
 
 @dataclass(frozen=True)
 class SamplingState:
-    """Per-coordinate mean and sd of the training rows, where chains start, and the expected residual power of noise
+    """Per-coordinate mean and sd of the training rows, where chains start, and the log Z of each noise level
     (None where the energy is not noise-conditional)."""
 
     mean: Tensor
     sd: Tensor
-    expected_power: Tensor | None
+    level_offsets: Tensor | None
 
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class Detector:
         """The calls this model answers: 'score', and 'generate' and 'denoise' where an energy is there for it."""
         if self.sampling is None:
             return frozenset({"score"})
-        more = {"generate"} | ({"denoise"} if self.sampling.expected_power is not None else set())
+        more = {"generate"} | ({"denoise"} if self.sampling.level_offsets is not None else set())
         return frozenset({"score"} | more)
 
     # -- scoring ----------------------------------------------------------------------------------------------------
@@ -203,8 +203,8 @@ class Detector:
         if len(x) == 0:
             return self.preprocessor.inverse(x.cpu().numpy())
         if sigma is None:
-            assert state.expected_power is not None
-            levels = restoration.estimate_sigma(energy, x, state.expected_power)
+            assert state.level_offsets is not None
+            levels = restoration.estimate_sigma(energy, x, state.level_offsets)
         else:
             levels = torch.full((len(x),), float(sigma), device=self.device)
         smallest = restoration.SIGMA_GRID[0]
@@ -278,6 +278,10 @@ class Detector:
         if operation not in self.can or self.sampling is None or self.manifest.sampling is None:
             able = ", ".join(sorted(self.can))
             raise Unsupported(f"model '{self.name}' cannot {operation}; it can: {able}")
+        if (
+            operation == "denoise"
+        ):  # by the fine energy at every level: the coarse one knows only training rows
+            return self.energy.terms[self.manifest.sampling.term], self.sampling
         return generation.sampling_energy(self.energy.terms, self.manifest.sampling), self.sampling
 
     def _to_user(self, x: Tensor) -> np.ndarray:

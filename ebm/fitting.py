@@ -17,10 +17,9 @@ from ebm.calibration import Calibration
 from ebm.detector import Detector, SamplingState
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput
-from ebm.generation import sampling_energy
 from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
 from ebm.preprocessing import Preprocessor
-from ebm.restoration import expected_power
+from ebm.restoration import level_offsets
 from ebm.training.config import TermConfig, TrainConfig
 from ebm.training.loop import Trainer, make_fabric
 
@@ -99,11 +98,11 @@ def _sampling_state(
 ) -> SamplingState | None:
     if config.sampling is None:
         return None
-    power = None
+    offsets = None
     if getattr(product.terms[config.sampling.term], "noise_conditional", False):
         generator = torch.Generator().manual_seed(config.seed)
-        power = expected_power(sampling_energy(product.terms, config.sampling), held_out, generator)
-    return SamplingState(x.mean(0), x.std(0), power)
+        offsets = level_offsets(product.terms[config.sampling.term], held_out, generator)
+    return SamplingState(x.mean(0), x.std(0), offsets)
 
 
 def _calibrated(

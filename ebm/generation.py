@@ -24,6 +24,7 @@ class CoarseToFine:
     switch_sigma: float
 
     def __call__(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
+        # Chains that generate share one level, so the choice is the same for every row.
         level = float(torch.as_tensor(0.0 if sigma is None else sigma).max())
         return (self.coarse if level > self.switch_sigma else self.fine)(x, sigma=sigma)
 

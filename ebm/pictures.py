@@ -15,14 +15,17 @@ def to_bytes(images: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
-def grid(images: np.ndarray, low: float, high: float, *, scale: int = 1, gap: int = 1) -> np.ndarray:
-    """Images (N, H, W[, C]) in [low, high] as one uint8 picture, about as wide as high, with `gap` grey pixels between.
+def grid(
+    images: np.ndarray, low: float, high: float, *, scale: int = 1, gap: int = 1, across: int | None = None
+) -> np.ndarray:
+    """Images (N, H, W[, C]) in [low, high] as one uint8 picture with `gap` grey pixels between and around.
 
-    `scale` enlarges each pixel to a square of that side.
+    `scale` enlarges each pixel to a square of that side; `across` is the number of images a line, by default about as
+    many as there are lines.
     """
     pixels = to_bytes(images, low, high).repeat(scale, axis=1).repeat(scale, axis=2)
     n, height, width, *channels = pixels.shape
-    across = int(np.ceil(np.sqrt(n)))
+    across = across or int(np.ceil(np.sqrt(n)))
     down = -(-n // across)
     step_y, step_x = height + gap, width + gap
     canvas = np.full((down * step_y + gap, across * step_x + gap, *channels), 96, dtype=np.uint8)

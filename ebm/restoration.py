@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from ebm.samplers.gradient import energy_and_gradient
 from ebm.types import Energy
 
-SIGMA_GRID = tuple(float(s) for s in torch.logspace(math.log10(0.05), math.log10(1.0), 14))
+SIGMA_GRID = tuple(float(s) for s in torch.logspace(math.log10(0.05), math.log10(1.5), 18))
 
 
 def posterior_mean(energy: Energy, x: Tensor, sigma: Tensor) -> Tensor:
@@ -42,35 +42,42 @@ def denoise_steps(
         yield x
 
 
-def residual_power(energy: Energy, x: Tensor, sigma: float) -> Tensor:
-    """|sigma grad E(x, sigma)|^2 / d, (B,): near its expected value where sigma is x's own noise, above it where the
-    noise is larger than sigma, below it where smaller."""
-    level = torch.full((len(x),), sigma, device=x.device)
-    _, gradient = energy_and_gradient(lambda x: energy(x, sigma=level), x)
-    return (sigma * gradient).flatten(1).square().mean(1)
+def level_energies(energy: Energy, x: Tensor) -> Tensor:
+    """E(x, sigma) at each level of SIGMA_GRID, (B, K)."""
+    with torch.no_grad():
+        return torch.stack(
+            [energy(x, sigma=torch.full((len(x),), s, device=x.device)) for s in SIGMA_GRID], 1
+        )
 
 
-def expected_power(energy: Energy, clean: Tensor, generator: Generator) -> Tensor:
-    """Mean residual power at each level of SIGMA_GRID when that much noise is added to held-out rows: (K,)."""
-    noisy = [
-        clean + s * torch.randn(clean.shape, generator=generator, device=clean.device) for s in SIGMA_GRID
-    ]
-    return torch.stack([residual_power(energy, x, s).mean() for x, s in zip(noisy, SIGMA_GRID, strict=True)])
+def level_offsets(energy: Energy, clean: Tensor, generator: Generator) -> Tensor:
+    """log Z at each level of SIGMA_GRID up to a common constant, (K,), from held-out rows (N, ...).
 
-
-def estimate_sigma(energy: Energy, x: Tensor, expected: Tensor) -> Tensor:
-    """The noise level of each row, (B,): where the residual power falls to its expected value.
-
-    Interpolated in log sigma between the grid's levels; the grid's ends where it never crosses.
+    Score matching fixes the energy at each noise level only up to a constant. For rows with noise sigma the mean of
+    d/dsigma [E(x, sigma) + log Z(sigma)] is 0 (the score function in sigma has mean 0), hence log Z rises from level to
+    level by minus the mean change of the energy, taken over rows of both levels.
     """
-    logs = torch.tensor(SIGMA_GRID, device=x.device).log()
-    excess = (
-        torch.stack([residual_power(energy, x, s) for s in SIGMA_GRID], 1).log() - expected.to(x.device).log()
-    )
-    below = excess <= 0
-    first = torch.where(below.any(1), below.float().argmax(1), len(SIGMA_GRID) - 1)
-    before = (first - 1).clamp_min(0)
+    offsets = [clean.new_zeros(())]
+    means = []
+    for sigma in SIGMA_GRID:
+        noisy = clean + sigma * torch.randn(clean.shape, generator=generator, device=clean.device)
+        means.append(level_energies(energy, noisy).mean(0))
+    for k in range(len(SIGMA_GRID) - 1):
+        change = 0.5 * (means[k][k + 1] - means[k][k] + means[k + 1][k + 1] - means[k + 1][k])
+        offsets.append(offsets[-1] - change)
+    return torch.stack(offsets)
+
+
+def estimate_sigma(energy: Energy, x: Tensor, offsets: Tensor) -> Tensor:
+    """The most likely noise level of each row, (B,): the sigma that minimises E(x, sigma) + log Z(sigma).
+
+    Between the levels of the grid by the parabola through the least and its neighbours, in log sigma.
+    """
+    cost = level_energies(energy, x) + offsets.to(x.device)
+    best = cost.argmin(1).clamp(1, len(SIGMA_GRID) - 2)
     rows = torch.arange(len(x), device=x.device)
-    a, b = excess[rows, before], excess[rows, first]
-    share = torch.where((first > 0) & (a > 0) & (b <= 0), a / (a - b).clamp_min(1e-9), torch.ones_like(a))
-    return (logs[before] + share * (logs[first] - logs[before])).exp()
+    left, middle, right = cost[rows, best - 1], cost[rows, best], cost[rows, best + 1]
+    curvature = (left - 2 * middle + right).clamp_min(1e-9)
+    shift = (0.5 * (left - right) / curvature).clamp(-1, 1)
+    logs = torch.tensor(SIGMA_GRID, device=x.device).log()
+    return (logs[best] + shift * (logs[1] - logs[0])).exp()

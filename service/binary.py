@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from ebm.errors import BadInput
+from ebm.pictures import encode_png, grid, to_bytes
 
 HEADER_READERS: dict[tuple[int, int], Callable[..., Any]] = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -120,22 +121,15 @@ def write_npy(array: np.ndarray) -> bytes:
 
 
 def write_png(images: np.ndarray, schema: dict[str, Any], *, per_line: int | None = None) -> bytes:
-    """One picture, or a grid with a one-pixel gap, from (n, H, W) or (n, H, W, C) in user units."""
+    """One picture as it is, or a grid, from (n, H, W) or (n, H, W, C) in user units.
+
+    Small images are enlarged in a grid, pixel by pixel, so that it can be looked at; npy has the pixels themselves.
+    """
     low, high = schema["low"], schema["high"]
-    unit = (np.nan_to_num(images.astype(np.float64)) - low) / (high - low)
-    pixels = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
-    if pixels.ndim == 4 and pixels.shape[3] == 1:
-        pixels = pixels[..., 0]
-    n, height, width = pixels.shape[:3]
-    per_line = per_line or math.ceil(math.sqrt(n))
-    lines = math.ceil(n / per_line)
-    gap = 0 if n == 1 else 1
-    grid = np.full(
-        (lines * (height + gap) - gap, per_line * (width + gap) - gap, *pixels.shape[3:]), 64, dtype=np.uint8
-    )
-    for i, image in enumerate(pixels):
-        top, left = (i // per_line) * (height + gap), (i % per_line) * (width + gap)
-        grid[top : top + height, left : left + width] = image
-    stream = io.BytesIO()
-    Image.fromarray(grid).save(stream, "PNG")
-    return stream.getvalue()
+    images = np.nan_to_num(images)
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if len(images) == 1:
+        return encode_png(to_bytes(images[0], low, high))
+    scale = max(1, 32 // max(images.shape[1:3]))
+    return encode_png(grid(images, low, high, scale=scale, across=per_line))

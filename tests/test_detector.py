@@ -87,6 +87,14 @@ def test_denoising_brings_noisy_pictures_nearer(tiny: Detector, digits: np.ndarr
             tiny.denoise(noisy, **options)
 
 
+def test_denoising_a_row_does_not_depend_on_its_batch(tiny: Detector, digits: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    noisy = digits[:8] + 8 * rng.normal(size=(8, 8, 8)) * np.linspace(0.05, 1.5, 8)[:, None, None]
+    whole = tiny.denoise(noisy)
+    alone = np.concatenate([tiny.denoise(row[None]) for row in noisy])
+    np.testing.assert_allclose(alone, whole, atol=1e-3)
+
+
 def test_generation_is_by_seed_and_keeps_snapshots(tiny: Detector) -> None:
     a, b, c = (tiny.generate(4, seed=s).samples for s in (1, 1, 2))
     np.testing.assert_array_equal(a, b)

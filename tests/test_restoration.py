@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ebm.energies.analytic import Gaussian
-from ebm.restoration import denoise_steps, estimate_sigma, expected_power, posterior_mean
+from ebm.restoration import denoise_steps, estimate_sigma, level_offsets, posterior_mean
 
 
 def setup(d: int = 6) -> tuple[Gaussian, torch.Tensor, torch.Generator]:
@@ -48,7 +48,7 @@ def test_the_noise_level_is_estimated(sigma: float) -> None:
     generator = torch.Generator().manual_seed(0)
     energy = Gaussian(torch.zeros(60), torch.diag(torch.tensor([1.0] * 20 + [2500.0] * 40)))
     x = energy.sample(500, generator)
-    expected = expected_power(energy, x[:250], generator)
+    expected = level_offsets(energy, x[:250], generator)
     noisy = x[250:] + sigma * torch.randn(x[250:].shape, generator=generator)
     found = estimate_sigma(energy, noisy, expected)
     assert found.median() == pytest.approx(sigma, rel=0.15)
@@ -56,5 +56,5 @@ def test_the_noise_level_is_estimated(sigma: float) -> None:
 
 def test_clean_rows_get_the_least_noise() -> None:
     energy, x, generator = setup(d=40)
-    expected = expected_power(energy, x[:250], generator)
+    expected = level_offsets(energy, x[:250], generator)
     assert estimate_sigma(energy, x[250:], expected).median() < 0.06

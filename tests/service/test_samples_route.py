@@ -86,11 +86,11 @@ def test_a_seed_decides_the_samples_and_query_options_count(client: Any) -> None
 def test_a_grid_has_a_gap_between_samples_and_a_line_a_snapshot(client: Any) -> None:
     url = "/v1/models/blobs/generate"
     grid = picture(client.post(url, json={"n": 5}, headers={"accept": PNG}).content)
-    assert grid.shape == (2 * 7 - 1, 3 * 6 - 1)  # five of 6x5, three a line
+    assert grid.shape == (2 * 31 + 1, 3 * 26 + 1)  # five of 6x5 enlarged five times, three a line
     samples = np.array(client.post(url, json={"n": 5}).json()["samples"])
-    np.testing.assert_allclose(grid[7:13, 6:11], samples[4] / 16 * 255, atol=0.51)
+    np.testing.assert_allclose(grid[32:62:5, 27:52:5], samples[4] / 16 * 255, atol=0.51)
     film = client.post(url, json={"n": 2, "keep_every": 5, "n_steps": 2}, headers={"accept": PNG})
-    assert picture(film.content).shape == (3 * 7 - 1, 2 * 6 - 1)
+    assert picture(film.content).shape == (3 * 31 + 1, 2 * 26 + 1)
 
 
 @pytest.mark.parametrize(
