@@ -114,7 +114,8 @@ function choose(model) {
 
 /* The model's figures, with those of the baselines on the same split beside them. */
 function showMetrics(model) {
-  const names = [...new Set([model.metrics, ...Object.values(model.baselines)].flatMap(Object.keys))];
+  const names = [...new Set([model.metrics, ...Object.values(model.baselines)].flatMap(Object.keys))]
+    .filter((name) => !name.startsWith("auroc_")); // one figure a kind of damage: in the card, too many here
   if (!names.length) { $("metrics").replaceChildren(el("p", "No metrics were stored with this model.", "muted")); return; }
   const rows = [["this model", ...names.map((n) => model.metrics[n])],
     ...Object.entries(model.baselines).map(([name, of]) => [name, ...names.map((n) => of[n])])];
