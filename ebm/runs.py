@@ -128,7 +128,8 @@ def _claim(folder: Path, config: TrainConfig, resume: bool) -> None:
     file = folder / "config.yaml"
     text = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
     if not resume:
-        if file.exists():
+        # A run that ended before its first checkpoint left nothing to lose or to resume.
+        if file.exists() and (folder / "checkpoints").is_dir():
             raise BadConfig(f"{folder}: holds a run already; resume it, or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")

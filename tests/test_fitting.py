@@ -111,6 +111,14 @@ def test_a_run_measures_itself_and_leaves_its_folder(tmp_path: Path) -> None:
         train(settings, base_dir=tmp_path, run_dir=tmp_path / "none", resume=True)
 
 
+def test_a_folder_whose_run_failed_at_once_can_be_used_again(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b\n" + "3,4\n" * 50)
+    with pytest.raises(BadInput, match="constant"):
+        train(config(), base_dir=tmp_path, run_dir=tmp_path / "run")
+    write_table(tmp_path)
+    assert train(config(data=LABELLED), base_dir=tmp_path, run_dir=tmp_path / "run").name == "table"
+
+
 def test_the_parts_of_a_split_are_disjoint(tmp_path: Path) -> None:
     write_table(tmp_path)
     parts = prepare(config(data=LABELLED), tmp_path)
