@@ -13,7 +13,7 @@ import yaml
 from ebm import data as datasets
 from ebm.data import Table
 from ebm.detector import Detector
-from ebm.errors import BadConfig
+from ebm.errors import BadConfig, EBMError
 from ebm.evaluation.detector import Measured, evaluate, evaluate_corruptions
 from ebm.fitting import OnTermStep, fit_detector
 from ebm.manifest import DataSummary
@@ -88,11 +88,10 @@ def train(
         BadInput, Diverged, Cancelled: as `fit_detector`.
     """
     rows = prepare(config, base_dir)
-    log = None
-    if run_dir is not None:
-        folder = Path(run_dir)
+    log: RunLog | None = None
+    folder = None if run_dir is None else Path(run_dir)
+    if folder is not None:
         _claim(folder, config, resume)
-        log = RunLog(folder, resume=resume, tensorboard=config.tensorboard)
 
     def report(term: str, step: int, n_steps: int, figures: dict[str, float]) -> None:
         if log is not None:
@@ -101,17 +100,23 @@ def train(
             on_step(term, step, n_steps, figures)
 
     try:
+        if folder is not None:
+            log = RunLog(folder, resume=resume, tensorboard=config.tensorboard)
         detector = fit_detector(
             config,
             rows.train,
             rows.calibration,
             columns=rows.table.columns,
             data=rows.summary(config.seed),
-            checkpoints=Path(run_dir) / "checkpoints" if run_dir is not None else None,
+            checkpoints=None if folder is None else folder / "checkpoints",
             resume=resume,
             on_step=report,
             should_stop=should_stop,
         )
+    except EBMError:
+        if folder is not None and not resume:
+            _release(folder)
+        raise
     finally:
         if log is not None:
             log.close()
@@ -128,8 +133,7 @@ def _claim(folder: Path, config: TrainConfig, resume: bool) -> None:
     file = folder / "config.yaml"
     text = yaml.safe_dump(json.loads(config.model_dump_json()), sort_keys=False)
     if not resume:
-        # A run that ended before its first checkpoint left nothing to lose or to resume.
-        if file.exists() and (folder / "checkpoints").is_dir():
+        if file.exists():
             raise BadConfig(f"{folder}: holds a run already; resume it, or choose another folder")
         folder.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -137,3 +141,10 @@ def _claim(folder: Path, config: TrainConfig, resume: bool) -> None:
         raise BadConfig(f"{folder}: no run to resume")
     elif file.read_text(encoding="utf-8") != text:
         raise BadConfig(f"{file}: differs from the configuration given; a run resumes only as it began")
+
+
+def _release(folder: Path) -> None:
+    """Undo `_claim` where a run failed before its first checkpoint: there is nothing to resume."""
+    if not (folder / "checkpoints").exists():
+        for name in ("config.yaml", "metrics.jsonl"):
+            (folder / name).unlink(missing_ok=True)
