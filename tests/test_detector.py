@@ -8,6 +8,7 @@ import torch
 
 from ebm.calibration import benjamini_hochberg
 from ebm.detector import Detector, finish
+from ebm.energies import KernelConfig
 from ebm.errors import BadConfig, BadInput, Unsupported
 from ebm.fitting import fit_detector
 from ebm.training.config import TrainConfig
@@ -31,6 +32,19 @@ def test_energy_is_the_sum_of_its_experts(tiny: Detector, digits: np.ndarray) ->
     s = tiny.energy.scales
     expected = kernel(x) / s[0] + network(x, sigma=0.2) / s[1]
     np.testing.assert_allclose(tiny.energies(digits[:20]), expected.numpy(), rtol=1e-5)
+
+
+def test_scales_are_the_spread_of_each_expert_on_the_calibration_rows(
+    tiny_config: TrainConfig, digits: np.ndarray
+) -> None:
+    kernel = tiny_config.terms[0]
+    narrow = kernel.model_copy(update={"name": "narrow", "energy": KernelConfig(bandwidth=0.02)})
+    config = tiny_config.model_copy(update={"sampling": None, "terms": (kernel, narrow)})
+    detector = fit_detector(config, digits[:100], digits[100:200])
+    held_out = torch.from_numpy(detector.preprocessor.transform(digits[100:200]))
+    expected = detector.energy.expert_energies(held_out).std(0)
+    torch.testing.assert_close(detector.energy.scales, expected)
+    assert expected[1] > 2 * expected[0]
 
 
 def test_rates_are_of_the_request(tiny: Detector, digits: np.ndarray) -> None:

@@ -48,13 +48,30 @@ def test_the_noise_level_is_estimated(sigma: float) -> None:
     generator = torch.Generator().manual_seed(0)
     energy = Gaussian(torch.zeros(60), torch.diag(torch.tensor([1.0] * 20 + [2500.0] * 40)))
     x = energy.sample(500, generator)
-    expected = level_offsets(energy, x[:250], generator)
+    offsets = level_offsets(energy, x[:250], generator)
     noisy = x[250:] + sigma * torch.randn(x[250:].shape, generator=generator)
-    found = estimate_sigma(energy, noisy, expected)
+    found = estimate_sigma(energy, noisy, offsets)
     assert found.median() == pytest.approx(sigma, rel=0.15)
 
 
 def test_clean_rows_get_the_least_noise() -> None:
     energy, x, generator = setup(d=40)
-    expected = level_offsets(energy, x[:250], generator)
-    assert estimate_sigma(energy, x[250:], expected).median() < 0.06
+    offsets = level_offsets(energy, x[:250], generator)
+    assert estimate_sigma(energy, x[250:], offsets).median() < 0.06
+
+
+def test_a_constant_of_each_level_does_not_move_the_estimate() -> None:
+    # Score matching leaves the energy of each level free by a constant; here the constants are large and crooked.
+    generator = torch.Generator().manual_seed(0)
+    energy = Gaussian(torch.zeros(60), torch.diag(torch.tensor([1.0] * 20 + [2500.0] * 40)))
+    x = energy.sample(500, generator)
+
+    def shifted(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        return energy(x, sigma) + 200 * torch.sin(3 * sigma) + 50 / sigma
+
+    offsets = level_offsets(shifted, x[:250], generator)  # type: ignore[arg-type]
+    noisy = x[250:] + 0.3 * torch.randn(x[250:].shape, generator=generator)
+    found = estimate_sigma(shifted, noisy, offsets)  # type: ignore[arg-type]
+    assert found.median() == pytest.approx(0.3, rel=0.15)
+    blind = estimate_sigma(shifted, noisy, torch.zeros_like(offsets))  # type: ignore[arg-type]
+    assert blind.median() != pytest.approx(0.3, rel=0.3)

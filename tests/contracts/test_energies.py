@@ -10,7 +10,15 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor, nn
 
-from ebm.energies import ConvConfig, Expert, KernelConfig, MLPConfig, ProductOfExperts, ResidualConfig
+from ebm.energies import (
+    ConvConfig,
+    Expert,
+    KernelConfig,
+    MLPConfig,
+    MLPEnergy,
+    ProductOfExperts,
+    ResidualConfig,
+)
 from ebm.energies.product import ProductOfExperts as Product
 from ebm.errors import BadConfig, BadInput
 
@@ -123,6 +131,16 @@ def test_residual_energy_without_its_network_is_the_exact_gaussian() -> None:
     torch.testing.assert_close(
         energy(x, sigma=sigma) + 1.5 * math.log(2 * math.pi), exact, rtol=1e-4, atol=1e-4
     )
+
+
+def test_scalar_energy_is_its_base_plus_the_network_over_sigma() -> None:
+    energy, x, _ = built("mlp_noise")
+    assert isinstance(energy, MLPEnergy)
+    column, s2 = torch.full((40, 1), 0.3), energy.scale.variance
+    normalised = (x - energy.scale.mean) / (s2 + 0.09).sqrt()
+    network = energy.body(normalised, column).squeeze(1) / 0.3
+    base = (x - x.mean(0)).square().sum(1) / (2 * (s2 + 0.09)) + 2.5 * (s2 + 0.09).log()
+    torch.testing.assert_close(energy(x, sigma=0.3), base + network)
 
 
 # ---- kernel --------------------------------------------------------------------------------------------

@@ -111,6 +111,18 @@ def test_learning_rate_warms_up_and_decays() -> None:
     assert max(rates) <= 0.01 and rates[-1] < 1e-4 and len(rates) == 60
 
 
+def test_the_answer_has_the_averaged_weights() -> None:
+    run = trainer(schedule="constant", learning_rate=0.01)
+    energy = run.run()
+    parameters = dict(energy.named_parameters())
+    assert all(torch.equal(parameters[k], run.average[k]) for k in parameters)
+    last = trainer(schedule="constant", learning_rate=0.01, ema=0.0).run()
+    differences = [
+        float((p - q).abs().max()) for p, q in zip(parameters.values(), last.parameters(), strict=True)
+    ]
+    assert max(differences) > 1e-4
+
+
 # ---- divergence ----------------------------------------------------------------------------------------
 
 
