@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ebm.cli.pictures import is_pictures, read_pictures
 from ebm.data import ReadOptions, read
-from ebm.data.tabular import _header as header_of
+from ebm.data.tabular import header_of
 from ebm.errors import BadInput
 
 PARQUET = (".parquet", ".pq")

@@ -43,7 +43,7 @@ def parse_csv(data: bytes, source: str, options: ReadOptions | None = None) -> T
             row (0-based, header not counted) and column.
     """
     options = options or ReadOptions()
-    names, has_header = _header(data, source, options.header)
+    names, has_header = header_of(data, source, options.header)
     shown = names if has_header else None
     features, label = _choose(names, shown is not None, source, options)
     wanted = [*features, *([label] if label is not None else [])]
@@ -86,7 +86,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Table:
     return _finish(arrow, features, label, names, path.name, options)
 
 
-def _header(data: bytes, source: str, header: bool | None) -> tuple[list[str], bool]:
+def header_of(data: bytes, source: str, header: bool | None) -> tuple[list[str], bool]:
     """Names of the columns, and whether they are the first line; else names are the column numbers."""
     try:
         cells = next(_records(data), [])

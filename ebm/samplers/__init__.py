@@ -8,7 +8,7 @@ from ebm.samplers.annealed import AnnealedLangevin, AnnealedLangevinConfig, anne
 from ebm.samplers.gradient import energy_and_gradient
 from ebm.samplers.langevin import Langevin, LangevinConfig
 from ebm.samplers.mala import MALA, MALAConfig
-from ebm.samplers.replay_buffer import ReplayBuffer, ReplayBufferConfig
+from ebm.samplers.replay_buffer import ReplayBuffer
 from ebm.samplers.run import RunResult, Stage, Step, iterate, run, run_stages
 
 SamplerConfig = Annotated[
@@ -24,7 +24,6 @@ __all__ = [
     "LangevinConfig",
     "MALAConfig",
     "ReplayBuffer",
-    "ReplayBufferConfig",
     "RunResult",
     "SamplerConfig",
     "Stage",

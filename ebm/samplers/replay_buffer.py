@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from pydantic import Field
 from torch import Generator, Tensor
 
-from ebm.config import Frozen
 from ebm.errors import BadConfig
 
 Fresh = Callable[[int, Generator], Tensor]
@@ -90,13 +88,3 @@ class ReplayBuffer:
         if states is not None and len(states) != self.size:
             raise BadConfig(f"ReplayBuffer: the checkpoint holds {len(states)} chains, not {self.size}")
         self._states = None if states is None else states.clone()
-
-
-class ReplayBufferConfig(Frozen):
-    """Settings of `ReplayBuffer`."""
-
-    size: int = Field(10_000, ge=1)
-    fresh_share: float = Field(0.05, ge=0, le=1)
-
-    def build(self) -> ReplayBuffer:
-        return ReplayBuffer(self.size, self.fresh_share)

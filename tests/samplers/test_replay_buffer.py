@@ -5,7 +5,7 @@ import torch
 from torch import Generator, Tensor
 
 from ebm.errors import BadConfig
-from ebm.samplers import ReplayBuffer, ReplayBufferConfig
+from ebm.samplers import ReplayBuffer
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -115,8 +115,3 @@ def test_misuse_is_named() -> None:
         ReplayBuffer(3).update(torch.tensor([0]), torch.zeros(1, 2))
     with pytest.raises(BadConfig, match="holds 5 chains, not 3"):
         ReplayBuffer(3).load_state_dict({"states": torch.zeros(5, 2)})
-
-
-def test_config_builds() -> None:
-    buffer = ReplayBufferConfig(size=7, fresh_share=0.5).build()
-    assert (buffer.size, buffer.fresh_share) == (7, 0.5)
