@@ -254,6 +254,8 @@ class Detector:
         energy, state = self._sampling("generate")
         if n < 1:
             raise BadInput(f"n must be at least 1, got {n}")
+        if not 0 <= seed < 2**63:
+            raise BadInput(f"seed must lie in [0, 2^63), got {seed}")
         if n_steps is not None and n_steps < 1:
             raise BadInput(f"n_steps must be at least 1, got {n_steps}")
         if keep_every < 0:

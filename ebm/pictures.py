@@ -25,7 +25,7 @@ def grid(
     """
     pixels = to_bytes(images, low, high).repeat(scale, axis=1).repeat(scale, axis=2)
     n, height, width, *channels = pixels.shape
-    across = across or int(np.ceil(np.sqrt(n)))
+    across = across or max(1, int(np.ceil(np.sqrt(n))))
     down = -(-n // across)
     step_y, step_x = height + gap, width + gap
     canvas = np.full((down * step_y + gap, across * step_x + gap, *channels), 96, dtype=np.uint8)

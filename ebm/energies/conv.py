@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from ebm.config import Frozen
@@ -16,7 +17,7 @@ class ConvConfig(Frozen):
     """`widths`: channels after each stride-2 convolution."""
 
     kind: Literal["conv"] = "conv"
-    widths: tuple[int, ...] = (32, 64, 64)
+    widths: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32, 64, 64), min_length=1)
     noise_conditional: bool = False
     base: Literal["none", "gaussian"] = "gaussian"
 

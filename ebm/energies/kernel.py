@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ebm.config import Frozen
@@ -21,9 +22,9 @@ class KernelConfig(Frozen):
     """
 
     kind: Literal["kernel"] = "kernel"
-    bandwidth: float = 1.0
-    neighbour: int = 1
-    adaptive: float = 0.0
+    bandwidth: float = Field(default=1.0, gt=0)
+    neighbour: int = Field(default=1, ge=1)
+    adaptive: float = Field(default=0.0, ge=0)
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         return KernelEnergy(shape, self)

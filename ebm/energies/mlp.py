@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from ebm.config import Frozen
@@ -15,8 +16,8 @@ class MLPConfig(Frozen):
     """`width` units in each of `depth` layers; `base` adds a growing Gaussian energy fitted to the data."""
 
     kind: Literal["mlp"] = "mlp"
-    width: int = 128
-    depth: int = 3
+    width: int = Field(default=128, ge=1)
+    depth: int = Field(default=3, ge=1)
     noise_conditional: bool = False
     base: Literal["none", "gaussian"] = "gaussian"
 

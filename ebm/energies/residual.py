@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from ebm.config import Frozen
@@ -18,8 +19,8 @@ class ResidualConfig(Frozen):
     """An MLP body of `depth` layers of `width` units under a full-covariance Gaussian base."""
 
     kind: Literal["residual"] = "residual"
-    width: int = 256
-    depth: int = 3
+    width: int = Field(default=256, ge=1)
+    depth: int = Field(default=3, ge=1)
     noise_conditional: Literal[True] = True
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:

@@ -6,7 +6,7 @@ import math
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from ebm.config import Frozen
@@ -19,6 +19,12 @@ class DSMConfig(Frozen):
     kind: Literal["dsm"] = "dsm"
     sigma_min: float = Field(default=0.05, gt=0)
     sigma_max: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _ascending(self) -> DSMConfig:
+        if self.sigma_max is not None and self.sigma_max < self.sigma_min:
+            raise ValueError("'sigma_max' is below 'sigma_min'")
+        return self
 
     def build(self) -> DenoisingScoreMatching:
         return DenoisingScoreMatching(self.sigma_min, self.sigma_max)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ebm.config import Frozen
 from ebm.data.config import DataConfig
@@ -13,6 +13,7 @@ from ebm.objectives import ObjectiveConfig
 from ebm.preprocessing import PreprocessorConfig
 from ebm.samplers import SamplerConfig
 
+Share = Annotated[float, Field(ge=0, lt=1)]
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -22,7 +23,7 @@ class LoopConfig(Frozen):
     n_steps: int = Field(default=2000, ge=1)
     batch_size: int = Field(default=128, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Share, Share] = (0.9, 0.99)
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup_steps: int = Field(default=100, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -56,7 +57,7 @@ class TermConfig(Frozen):
     objective: ObjectiveConfig | None = None
     training: LoopConfig = LoopConfig()
     weight: float = 1.0
-    sigmas: tuple[float, ...] = ()
+    sigmas: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> TermConfig:
@@ -75,6 +76,9 @@ class TermConfig(Frozen):
         sigma_max = getattr(self.objective, "sigma_max", None)
         if sigma_max is not None and not conditional:
             raise ValueError("several noise levels ('sigma_max') need 'noise_conditional: true'")
+        chains = getattr(self.objective, "buffer_size", self.training.batch_size)
+        if chains < self.training.batch_size:
+            raise ValueError(f"'buffer_size' {chains} is below 'batch_size' {self.training.batch_size}")
         return self
 
 
@@ -104,24 +108,43 @@ class TrainConfig(Frozen):
     name: str = Field(pattern=NAME)
     version: str = Field("1", pattern=NAME)
     description: str = ""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)  # scikit-learn takes no larger one
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     data: DataConfig
     split: SplitConfig = SplitConfig()
     preprocessing: PreprocessorConfig
-    terms: tuple[TermConfig, ...] = Field(min_length=1)
+    terms: tuple[TermConfig, ...]
     sampling: SamplingConfig | None = None
     default_fpr: float = Field(default=0.05, gt=0, lt=1)
     tensorboard: bool = False
 
+    # A bound on the field would also count terms that failed, and report them as missing.
+    @field_validator("terms")
+    @classmethod
+    def _some(cls, terms: tuple[TermConfig, ...]) -> tuple[TermConfig, ...]:
+        if not terms:
+            raise ValueError("at least one term is needed")
+        return terms
+
     @model_validator(mode="after")
     def _terms(self) -> TrainConfig:
-        names = [term.name for term in self.terms]
-        if len(set(names)) < len(names):
+        energies = {term.name: term.energy for term in self.terms}
+        if len(energies) < len(self.terms):
             raise ValueError("two terms have the same name")
         if self.sampling is not None:
             for name in filter(None, (self.sampling.term, self.sampling.coarse_term)):
-                if name not in names:
+                if name not in energies:
                     raise ValueError(f"sampling names the unknown term '{name}'")
+                _check_sampler(self.sampling.sampler.kind, name, energies[name])
         return self
+
+
+def _check_sampler(kind: str, name: str, energy: EnergyConfig) -> None:
+    """Found here, or else only after training, when the model is asked to generate."""
+    if energy.kind == "kernel":
+        return  # it has a noiseless energy and one at each level
+    if kind == "annealed_langevin" and not energy.noise_conditional:
+        raise ValueError(f"sampler kind '{kind}' needs a noise-conditional energy; term '{name}' has none")
+    if kind != "annealed_langevin" and energy.noise_conditional:
+        raise ValueError(f"term '{name}' is noise-conditional: it needs sampler kind 'annealed_langevin'")

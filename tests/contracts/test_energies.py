@@ -163,6 +163,19 @@ def test_kernel_is_parzens_log_density_up_to_a_constant(sigma: float | None) -> 
     assert constant.mean() == pytest.approx(math.log(len(a)) - math.log(h2), abs=1e-4)
 
 
+def test_kernel_at_a_noise_level_is_its_density_convolved_with_the_noise() -> None:
+    # By quadrature, which knows nothing of how Gaussians add.
+    energy = KernelConfig(bandwidth=3.0).build((1,))
+    energy.fit(data((1,)))  # type: ignore[operator]
+    sigma, grid = 0.4, torch.linspace(-8, 8, 4001, dtype=torch.float64)
+    density = (-energy(grid.float()[:, None]).double()).exp()
+    queries = torch.linspace(-3, 3, 25, dtype=torch.float64)
+    noise = (-0.5 * ((queries[:, None] - grid) / sigma) ** 2).exp() / (sigma * math.sqrt(2 * math.pi))
+    convolved = torch.trapezoid(noise * density, grid)
+    found = energy(queries.float()[:, None], sigma=sigma).double()
+    torch.testing.assert_close(found, -convolved.log(), rtol=0, atol=1e-4)
+
+
 def test_adaptive_bandwidths_follow_the_neighbours() -> None:
     x = torch.cat([0.1 * data((2,), 30), 10 + data((2,), 30, seed=1)])
     energy = KernelConfig(neighbour=5, adaptive=1.0).build((2,))

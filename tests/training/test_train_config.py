@@ -20,6 +20,8 @@ NET = {
     "objective": {"kind": "dsm", "sigma_min": 0.1, "sigma_max": 1.0},
     "sigmas": [0.1],
 }
+CD_NET = {"name": "cd_net", "energy": {"kind": "mlp"}, "objective": {"kind": "cd"}}
+ANNEALED = {"kind": "annealed_langevin", "sigma_min": 0.1, "sigma_max": 1.0, "n_levels": 3}
 GOOD: dict[str, Any] = {
     "name": "x",
     "data": {"kind": "builtin", "name": "digits"},
@@ -45,6 +47,21 @@ def test_a_good_configuration_is_frozen(tmp_path: Path) -> None:
         config.seed = 3  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    ("term", "sampler"),
+    [
+        ("k", ANNEALED),
+        ("k", {"kind": "mala", "step_size": 0.1}),
+        ("net", ANNEALED),
+        ("cd_net", {"kind": "langevin", "step_size": 0.1}),
+    ],
+)
+def test_samplers_that_fit_their_energy(term: str, sampler: dict[str, Any], tmp_path: Path) -> None:
+    sampling = {"term": term, "sampler": sampler}
+    config = read(tmp_path, GOOD | {"terms": [KERNEL, NET, CD_NET], "sampling": sampling})
+    assert config.sampling is not None and config.sampling.term == term
+
+
 def net(**changes: Any) -> dict[str, Any]:
     return {"terms": [NET | changes]}
 
@@ -62,12 +79,40 @@ def net(**changes: Any) -> dict[str, Any]:
         (net(sigmas=[]), r"needs 'sigmas'"),
         (net(training={"n_steps": 0}), r"training\.n_steps"),
         (net(training={"learning_rate": float("nan")}), r"learning_rate"),
+        (net(training={"betas": [0.9, 1.5]}), r"training\.betas\.1"),
+        (net(energy={"kind": "residual", "width": 0}), r"width"),
+        (net(energy={"kind": "residual", "depth": 0}), r"depth"),
+        ({"terms": [CD_NET | {"energy": {"kind": "mlp", "width": -1}}]}, r"width"),
+        ({"terms": [CD_NET | {"energy": {"kind": "mlp", "depth": 0}}]}, r"depth"),
+        ({"terms": [CD_NET | {"energy": {"kind": "conv", "widths": []}}]}, r"widths"),
+        ({"terms": [CD_NET | {"energy": {"kind": "conv", "widths": [4, 0]}}]}, r"widths\.1"),
+        ({"terms": [KERNEL | {"energy": {"kind": "kernel", "bandwidth": -1}}]}, r"bandwidth"),
+        ({"terms": [KERNEL | {"energy": {"kind": "kernel", "neighbour": 0}}]}, r"neighbour"),
+        ({"terms": [KERNEL | {"energy": {"kind": "kernel", "adaptive": -1}}]}, r"adaptive"),
+        ({"terms": [KERNEL | {"sigmas": [0.1, -0.1]}]}, r"sigmas\.1"),
+        (
+            net(objective={"kind": "dsm", "sigma_min": 1, "sigma_max": 0.1}),
+            r"'sigma_max' is below 'sigma_min'",
+        ),
+        (
+            {"terms": [CD_NET | {"objective": {"kind": "persistent_cd", "buffer_size": 100}}]},
+            r"'buffer_size' 100 is below 'batch_size' 128$",
+        ),
+        ({"seed": 2**32}, r"seed"),
         ({"terms": [KERNEL | {"objective": {"kind": "cd"}}]}, r"fitted, not trained"),
         ({"terms": [NET | {"energy": {"kind": "mlp"}, "sigmas": []}]}, r"noise_conditional: true"),
         ({"split": {"train": 0.7, "calibration": 0.5}}, r"split: .*must not exceed 1"),
         (
             {"sampling": {"term": "other", "sampler": {"kind": "langevin", "step_size": 1}}},
             r"unknown term 'other'",
+        ),
+        (
+            {"sampling": {"term": "net", "sampler": {"kind": "langevin", "step_size": 0.1}}},
+            r"term 'net' is noise-conditional: it needs sampler kind 'annealed_langevin'",
+        ),
+        (
+            {"terms": [CD_NET], "sampling": {"term": "cd_net", "sampler": ANNEALED}},
+            r"'annealed_langevin' needs a noise-conditional energy; term 'cd_net' has none",
         ),
         (
             {
