@@ -123,9 +123,9 @@ def test_generation_is_by_seed_and_keeps_snapshots(tiny: Detector) -> None:
     # Annealed samples look like data to the model; its starting noise does not.
     noise = np.random.default_rng(0).uniform(0, 16, (32, 8, 8))
     assert np.median(tiny.energies(tiny.generate(32).samples)) < np.median(tiny.energies(noise))
-    for options in ({"n": 0}, {"n": 1, "n_steps": 0}, {"n": 1, "keep_every": -1}):
-        with pytest.raises(BadInput):
-            tiny.generate(**options)  # type: ignore[arg-type]
+    for options in ({"n": 0}, {"n_steps": 0}, {"keep_every": -1}, {"seed": -1}, {"seed": 2**64}):
+        with pytest.raises(BadInput, match=next(iter(options))):
+            tiny.generate(**{"n": 1} | options)  # type: ignore[arg-type]
     with pytest.raises(BadConfig, match="step_size"):
         tiny.generate(1, step_size=-1.0)
 
