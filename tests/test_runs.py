@@ -69,8 +69,16 @@ def test_a_stopped_run_resumes_to_the_same_model(
             should_stop=lambda: bool(seen) and seen[-1] == stop_at,
         )
     assert seen[-1] == stop_at
-    detector = train(config(), run_dir=tmp_path / "run", resume=True)
+    again: list[tuple[str, int]] = []
+    detector = train(
+        config(),
+        run_dir=tmp_path / "run",
+        resume=True,
+        on_step=lambda term, step, n, figures: again.append((term, step)),
+    )
     expected, folder = whole
+    # Each step was taken once, so the second part went on from where the first stopped.
+    assert seen + again == [(term, step) for term in ("first", "second") for step in range(5, 41, 5)]
     for name, value in expected.energy.state_dict().items():
         np.testing.assert_array_equal(detector.energy.state_dict()[name], value, err_msg=name)
     np.testing.assert_array_equal(detector.calibration.scores, expected.calibration.scores)
