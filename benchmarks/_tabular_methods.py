@@ -67,7 +67,7 @@ def ebm(version: str, **options: Any) -> Method:
         model = EnergyDetector(random_state=seed, **given).fit(train)
         return Scorer(lambda rows: -np.asarray(model.score_samples(rows)), model.p_values)
 
-    return Method(fit, version, ("ebm",), slow=1, peer=False)
+    return Method(fit, version, ("ebm.estimator",), slow=1, peer=False)
 
 
 OURS = "ebm"
@@ -99,8 +99,6 @@ def prepare(chosen: list[str]) -> None:
         try:
             for module in METHODS[name].modules:
                 importlib.import_module(module)
-            if name == OURS:
-                from ebm import EnergyDetector  # type: ignore[attr-defined]  # noqa: F401
         except ImportError as error:
             raise SystemExit(f"{name}: {error} (pip install 'ebm-service[pyod]'?)") from error
         if name in {"hbos", "ecod", "copod"}:

@@ -87,16 +87,16 @@ def standings(view: View) -> list[str]:
 
 def times(view: View) -> list[str]:
     """CPU seconds over all sets together: the clock is too coarse for a small set alone."""
-    fit, score = np.nansum(view.of("fit_s"), axis=1), np.nansum(view.of("score_s"), axis=1)
-    done = np.isfinite(view.of("score_s"))
-    tested = np.where(done, np.nan_to_num(view.of("n_test")), 0).sum(axis=1)
-    row_us = 1e6 * score / np.maximum(tested, 1)
+    fit, score, tested = view.of("fit_s"), view.of("score_s"), view.of("n_test")
     base = view.methods.index("knn5") if "knn5" in view.methods else None
     rows = []
     for i, name in enumerate(view.methods):
-        ratios = [np.nan, np.nan] if base is None else [fit[i] / fit[base], row_us[i] / row_us[base]]
-        rows.append([name, number(fit[i], ".2f"), number(ratios[0], ".2f"), number(row_us[i], ".1f"),
-                     number(ratios[1], ".2f")])  # fmt: skip
+        done = np.isfinite(fit[i]) & (True if base is None else np.isfinite(fit[base]))
+        row = [name]
+        for seconds, unit, form in ((fit, 1.0, ".2f"), (score, 1e6 / max(tested[i, done].sum(), 1), ".1f")):
+            total, beside = seconds[i, done].sum(), 0.0 if base is None else seconds[base, done].sum()
+            row += [number(unit * total, form), number(total / beside if beside > 0 else np.nan, ".2f")]
+        rows.append(row)
     return table(["method", "fit, CPU s", "/ knn5", "score, CPU µs a row", "/ knn5"], rows)
 
 

@@ -73,7 +73,10 @@ def run(name: str, rows: Split, seed: int, contaminated: bool, cpu_seconds: int)
     )  # what `prepare` imported and compiled is not paid for again
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(sender, cpu_seconds, name, rows, seed, contaminated))
-    process.start()
+    with warnings.catch_warnings():
+        # Python 3.12 warns of idle threads that a numerical library keeps; none of them holds a lock of ours.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
     sender.close()
     try:
         if not receiver.poll(WALL * cpu_seconds):
