@@ -4,17 +4,23 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ebm.preprocessing.frames import as_table, is_frame
 from ebm.preprocessing.image import ImageConfig, ScaleImage
+from ebm.preprocessing.mixed import Mixed, MixedConfig
 from ebm.preprocessing.protocol import Preprocessor
 from ebm.preprocessing.tabular import Standardize, StandardizeConfig
 
-PreprocessorConfig = Annotated[StandardizeConfig | ImageConfig, Field(discriminator="kind")]
+PreprocessorConfig = Annotated[StandardizeConfig | MixedConfig | ImageConfig, Field(discriminator="kind")]
 
 __all__ = [
     "ImageConfig",
+    "Mixed",
+    "MixedConfig",
     "Preprocessor",
     "PreprocessorConfig",
     "ScaleImage",
     "Standardize",
     "StandardizeConfig",
+    "as_table",
+    "is_frame",
 ]

@@ -51,6 +51,12 @@ class ScaleImage:
         height, width, channels = self._fitted()
         return (height, width) if channels == 1 else (height, width, channels)
 
+    @property
+    def owners(self) -> np.ndarray:
+        """(C H W,) int64: the pixel, row by row, of each flat coordinate."""
+        height, width, channels = self._fitted()
+        return np.tile(np.arange(height * width), channels)
+
     def fit(self, values: Any, columns: list[str] | None = None) -> Self:
         """Learn the size of an image from (N, H, W), (N, H, W, C) or flat rows.
 

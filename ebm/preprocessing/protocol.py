@@ -34,6 +34,12 @@ class Preprocessor(Protocol):
         """Names of the columns, where the training data had names."""
         ...
 
+    @property
+    def owners(self) -> np.ndarray:
+        """(D,) int64, D the number of coordinates of a transformed row: which of the user's columns, or of an image's
+        pixels, each coordinate encodes, so that what is said of coordinates can be summed over columns."""
+        ...
+
     def fit(self, values: Any, columns: list[str] | None = None) -> Self:
         """Learn what `transform` needs from rows (N, ...) in user units; returns self.
 

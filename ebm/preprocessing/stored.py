@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TypeVar
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from ebm.errors import BadArtifact
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def take(arrays: dict[str, np.ndarray], key: str, length: int | None = None) -> np.ndarray:
@@ -46,3 +50,29 @@ def decode_names(array: np.ndarray, length: int) -> list[str]:
     if not isinstance(names, list) or len(names) != length or not all(isinstance(n, str) for n in names):
         raise BadArtifact(f"preprocessing: array 'columns' does not hold {length} names")
     return names
+
+
+def encode_model(model: BaseModel) -> np.ndarray:
+    """A pydantic model as UTF-8 JSON bytes; floats come back bit by bit."""
+    return np.frombuffer(model.model_dump_json().encode(), dtype=np.uint8).copy()
+
+
+def decode_model(arrays: dict[str, np.ndarray], key: str, model: type[M]) -> M:
+    """Undo `encode_model`.
+
+    Raises:
+        BadArtifact: the array is missing, or does not hold such a model.
+    """
+    if key not in arrays:
+        raise BadArtifact(f"preprocessing: array '{key}' is missing")
+    array = np.asarray(arrays[key])
+    if array.dtype != np.uint8:
+        raise BadArtifact(f"preprocessing: array '{key}' holds {array.dtype}, expected JSON as bytes")
+    try:
+        return model.model_validate_json(array.tobytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "JSON"
+        raise BadArtifact(
+            f"preprocessing: array '{key}' is not as expected: {where}: {first['msg']}"
+        ) from None

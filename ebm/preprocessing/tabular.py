@@ -40,6 +40,11 @@ class Standardize:
     def input_shape(self) -> tuple[int, ...]:
         return self.shape
 
+    @property
+    def owners(self) -> np.ndarray:
+        """(d,) int64: coordinate j encodes column j."""
+        return np.arange(*self.shape)
+
     def fit(self, values: Any, columns: list[str] | None = None) -> Self:
         """Learn mean and sd from rows (N, d).
 

@@ -9,7 +9,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from ebm.errors import BadArtifact, BadInput
-from ebm.preprocessing import ImageConfig, Preprocessor, PreprocessorConfig, StandardizeConfig
+from ebm.preprocessing import (
+    ImageConfig,
+    MixedConfig,
+    Preprocessor,
+    PreprocessorConfig,
+    StandardizeConfig,
+)
 
 
 @dataclass
@@ -17,6 +23,7 @@ class Case:
     config: Any
     values: np.ndarray
     columns: list[str] | None = None
+    learns_nulls: bool = False
 
 
 RNG = np.random.default_rng(0)
@@ -25,6 +32,13 @@ CASES = {
     "standardize-unnamed": Case(StandardizeConfig(), RNG.normal(size=(40, 4)).astype(np.float32)),
     "standardize-integers": Case(StandardizeConfig(), RNG.integers(0, 9, (40, 2))),
     "standardize-one-constant": Case(StandardizeConfig(), np.c_[np.full(9, 3e9), np.arange(9)], ["k", "i"]),
+    "mixed": Case(MixedConfig(), RNG.normal(5, [1, 100, 1e-3], (40, 3)), ["a", "b", "c"], learns_nulls=True),
+    "mixed-unnamed": Case(MixedConfig(), RNG.normal(size=(40, 4)).astype(np.float32), learns_nulls=True),
+    "mixed-integers": Case(MixedConfig(), RNG.integers(0, 9, (40, 2)), learns_nulls=True),
+    "mixed-copies": Case(MixedConfig(), np.repeat(RNG.normal(size=(40, 1)), 3, axis=1), learns_nulls=True),
+    "mixed-one-constant": Case(
+        MixedConfig(), np.c_[np.full(9, 3e9), np.arange(9)], ["k", "i"], learns_nulls=True
+    ),
     "image-gray": Case(ImageConfig(low=0, high=16), RNG.uniform(0, 16, (20, 5, 4))),
     "image-colour": Case(ImageConfig(), RNG.integers(0, 256, (20, 5, 4, 3)).astype(np.uint8)),
     "image-flat": Case(
@@ -81,6 +95,13 @@ def test_round_trip(case, fitted):
     assert back.dtype == np.float32
     assert back.shape == x.shape
     assert (np.abs(back - x) <= 1e-6 * np.ptp(x, axis=0) + 1e-6 * np.abs(x)).all()
+
+
+def test_every_coordinate_has_an_owner(fitted):
+    owners = fitted.owners
+    assert owners.dtype == np.int64 and owners.shape == (np.prod(fitted.shape),)
+    # A colour image has several coordinates a pixel.
+    assert set(owners.tolist()) == set(range(int(np.prod(fitted.input_shape[:2]))))
 
 
 def test_order_of_values_is_kept(case, fitted):
@@ -152,6 +173,10 @@ def test_not_finite_names_row_and_column(case, fitted, bad, word, method):
     flat = values.reshape(len(values), -1)
     flat[7, 1] = bad
     flat[8, 0] = bad
+    if case.learns_nulls and method == "fit" and np.isnan(bad):
+        learnt = case.config.build().fit(values, case.columns)
+        assert np.isfinite(learnt.transform(values)).all()
+        return
     with pytest.raises(BadInput, match=rf"^row 7, .*{word}") as caught:
         getattr(case.config.build() if method == "fit" else fitted, method)(values, *_names(method, case))
     assert caught.value.row == 7
