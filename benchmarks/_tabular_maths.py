@@ -72,7 +72,7 @@ def within(flagged: float, normals: int, rate: float, calibrated: int | None = N
     if calibrated is None:
         low, high = binom.ppf(tails, normals, rate)
     else:
-        smallest = int(np.floor(rate * (calibrated + 1) + 1e-9))
+        smallest = int(np.floor(rate * (calibrated + 1)))
         if smallest == 0:
             return flagged == 0
         low, high = betabinom.ppf(tails, normals, smallest, calibrated + 1 - smallest)
