@@ -25,7 +25,7 @@ from ebm.preprocessing.columns.base import (
 from ebm.preprocessing.columns.numeric import moments
 
 DAY = 86_400.0
-YEAR_1, YEAR_9999 = -62_135_596_800.0, 253_402_300_799.0
+YEAR_1, YEAR_9999 = -62_135_596_800.0, 253_402_214_400.0  # the first and the last midnight of a calendar
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 Point = tuple[Cosine, Cosine]  # mean cosine and sine of an angle
 
@@ -54,7 +54,7 @@ class Datetime(Column):
     """
 
     type: Literal["datetime", "date"] = "datetime"
-    timezone: str | None = None
+    timezone: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_+:/-]{1,64}$")
     whole_seconds: bool = True
     min: float | None = None
     max: float | None = None

@@ -130,12 +130,12 @@ def number_figures(x: np.ndarray) -> dict[str, Any]:
     Raises:
         CellError: a magnitude that float32 cannot hold.
     """
+    too_large = np.abs(x) > LARGEST
+    if too_large.any():
+        raise CellError(first(too_large), "is too large for float32")
     null = np.isnan(x)
     known = x[~null] if null.any() else x
-    figures: dict[str, Any] = moments(known) if len(known) else {}
-    if max(-figures.get("min", 0), figures.get("max", 0)) > LARGEST:
-        raise CellError(first(np.abs(x) > LARGEST), "is too large for float32")
-    return {"nulls": float(null.mean())} | figures
+    return {"nulls": float(null.mean())} | (moments(known) if len(known) else {})
 
 
 def moments(x: np.ndarray) -> dict[str, float]:
