@@ -2,84 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator as Steps
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ebm import generation, restoration
+from ebm import explain, generation, impute, restoration
+from ebm.answers import Generated, SamplingState, Scores
 from ebm.calibration import Calibration, benjamini_hochberg
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput, Diverged, Unsupported
 from ebm.manifest import Manifest
 from ebm.preprocessing import Preprocessor
 from ebm.samplers.run import iterate
+from ebm.steps import Progress, Steps, finish
 from ebm.types import Energy
 
 CHUNK = 1024  # rows at a time: bounds the memory of the kernel's distances
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a detector says of N rows; every field but `fpr`, `fdr` and `note` is (N,).
-
-    energy: E(x), unnormalised, lower = more normal.
-    anomaly_score: (E - mean) / sd over the calibration rows; higher = more anomalous.
-    p_value: conformal, uniform on normal rows.
-    is_anomaly: p_value <= fpr, or Benjamini-Hochberg at fdr over these rows.
-    rank: 1 = the most anomalous of these rows; ties share the smaller rank.
-    note: a line where the request can flag nothing (a rate finer than the calibration set resolves).
-    """
-
-    energy: np.ndarray
-    anomaly_score: np.ndarray
-    p_value: np.ndarray
-    is_anomaly: np.ndarray
-    rank: np.ndarray
-    fpr: float | None
-    fdr: float | None
-    note: str | None
-
-
-class Progress(NamedTuple):
-    """Between two steps of a long call; `snapshot` (n, ...) in user units where one was asked for."""
-
-    step: int
-    n_total: int
-    snapshot: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Generated:
-    """`samples` (n, ...) and, with keep_every, `snapshots` (k, n, ...), both in user units."""
-
-    samples: np.ndarray
-    snapshots: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class SamplingState:
-    """Per-coordinate mean and sd of the training rows, where chains start, and the log Z of each noise level
-    (None where the energy is not noise-conditional)."""
-
-    mean: Tensor
-    sd: Tensor
-    level_offsets: Tensor | None
-
-
-T = TypeVar("T")
-
-
-def finish(steps: Steps[Progress, None, T]) -> T:
-    """Run a stepwise call to its end and return its answer."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
 
 
 class Detector:
@@ -123,11 +63,14 @@ class Detector:
 
     @property
     def can(self) -> frozenset[str]:
-        """The calls this model answers: 'score', and 'generate' and 'denoise' where an energy is there for it."""
-        if self.sampling is None:
-            return frozenset({"score"})
-        more = {"generate"} | ({"denoise"} if self.sampling.level_offsets is not None else set())
-        return frozenset({"score"} | more)
+        """The calls this model answers: 'score'; 'explain' and 'impute' for tables, 'generate' and 'denoise' where an
+        energy is there for it."""
+        able = {"score"} | ({"explain"} if self.kind == "tabular" else set())
+        if self.kind == "tabular" and impute.Source.of(self.energy, self._denoiser).known:
+            able.add("impute")
+        if self.sampling is not None:
+            able |= {"generate"} | ({"denoise"} if self._denoiser is not None else set())
+        return frozenset(able)
 
     # -- scoring ----------------------------------------------------------------------------------------------------
 
@@ -274,16 +217,72 @@ class Detector:
         empty = np.zeros((0, *samples.shape), samples.dtype)
         return Generated(samples, (np.stack(kept) if kept else empty) if keep_every else None)
 
+    # -- explanations and missing cells -----------------------------------------------------------------------------
+
+    def explain(self, values: Any, *, sparse: bool = True) -> explain.Explanation:
+        """What each column adds to the energy of rows (N, d) above that of their nearest normal version."""
+        return finish(self.explain_steps(values, sparse=sparse))
+
+    def explain_steps(
+        self, values: Any, *, sparse: bool = True
+    ) -> Steps[Progress, None, explain.Explanation]:
+        """`explain`, pausing after each step; the answer is the generator's return value.
+
+        Args:
+            sparse: change as few columns as reach the median energy of the calibration rows, not all a little.
+
+        Raises:
+            Unsupported: not a table. BadInput: rows that do not fit, or whose energy is not finite.
+        """
+        self._require("explain")
+        judge = self.manifest.calibration, self.calibration
+        return (
+            yield from explain.explain_steps(self.preprocessor, self.energy, *judge, values, sparse=sparse)
+        )
+
+    def impute(
+        self, values: Any, *, n_draws: int = 32, seed: int = 0, keep_draws: bool = False
+    ) -> impute.Imputed:
+        """Rows (N, d) with their nulls filled by draws from p(missing | observed); see `impute_steps`."""
+        return finish(self.impute_steps(values, n_draws=n_draws, seed=seed, keep_draws=keep_draws))
+
+    def impute_steps(
+        self, values: Any, *, n_draws: int = 32, seed: int = 0, keep_draws: bool = False
+    ) -> Steps[Progress, None, impute.Imputed]:
+        """`impute`, pausing after each step; the answer is the generator's return value.
+
+        Args:
+            n_draws: draws to average; 1 fills in a single random draw.
+            keep_draws: return each draw's completed rows as well.
+
+        Raises:
+            Unsupported: no energy of this model draws rows. BadInput: rows that do not fit, an argument out of range.
+        """
+        self._require("impute")
+        options = {"n_draws": n_draws, "seed": seed, "keep_draws": keep_draws}
+        source = impute.Source.of(self.energy, self._denoiser)
+        return (yield from impute.impute_steps(self.preprocessor, source, values, **options))
+
     # -- helpers ----------------------------------------------------------------------------------------------------
 
-    def _sampling(self, operation: str) -> tuple[Energy, SamplingState]:
-        if operation not in self.can or self.sampling is None or self.manifest.sampling is None:
+    @property
+    def _denoiser(self) -> Energy | None:
+        """The noise-conditional energy that denoises: the fine one at every level, for the coarse one knows only
+        training rows."""
+        if self.sampling is None or self.manifest.sampling is None or self.sampling.level_offsets is None:
+            return None
+        return self.energy.terms[self.manifest.sampling.term]
+
+    def _require(self, operation: str) -> None:
+        if operation not in self.can:
             able = ", ".join(sorted(self.can))
             raise Unsupported(f"model '{self.name}' cannot {operation}; it can: {able}")
-        if (
-            operation == "denoise"
-        ):  # by the fine energy at every level: the coarse one knows only training rows
-            return self.energy.terms[self.manifest.sampling.term], self.sampling
+
+    def _sampling(self, operation: str) -> tuple[Energy, SamplingState]:
+        self._require(operation)
+        assert self.sampling is not None and self.manifest.sampling is not None
+        if operation == "denoise":
+            return cast(Energy, self._denoiser), self.sampling
         return generation.sampling_energy(self.energy.terms, self.manifest.sampling), self.sampling
 
     def _to_user(self, x: Tensor) -> np.ndarray:

@@ -112,8 +112,8 @@ def test_generate_pictures_and_rows(ebm, tmp_path, published):
 
 def test_what_a_model_cannot_do(ebm, rows, tmp_path):
     out = tmp_path / "out.npy"
-    assert "cannot generate; it can score" in ebm("generate", "plain", "-o", out).error()
-    assert "cannot denoise; it can score" in ebm("denoise", "plain", rows, "-o", out).error()
+    assert "cannot generate; it can explain, impute, score" in ebm("generate", "plain", "-o", out).error()
+    assert "cannot denoise; it can explain, impute, score" in ebm("denoise", "plain", rows, "-o", out).error()
     assert "rows, not pictures" in ebm("generate", "table", "-o", tmp_path / "out.png").error()
     assert "rows, not pictures" in ebm("denoise", "table", rows, "-o", tmp_path / "out.png").error()
     assert not out.exists()

@@ -1,0 +1,48 @@
+"""What a detector answers, and what it holds to sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a detector says of N rows; every field but `fpr`, `fdr` and `note` is (N,).
+
+    energy: E(x), unnormalised, lower = more normal.
+    anomaly_score: (E - mean) / sd over the calibration rows; higher = more anomalous.
+    p_value: conformal, uniform on normal rows.
+    is_anomaly: p_value <= fpr, or Benjamini-Hochberg at fdr over these rows.
+    rank: 1 = the most anomalous of these rows; ties share the smaller rank.
+    note: a line where the request can flag nothing (a rate finer than the calibration set resolves).
+    """
+
+    energy: np.ndarray
+    anomaly_score: np.ndarray
+    p_value: np.ndarray
+    is_anomaly: np.ndarray
+    rank: np.ndarray
+    fpr: float | None
+    fdr: float | None
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """`samples` (n, ...) and, with keep_every, `snapshots` (k, n, ...), both in user units."""
+
+    samples: np.ndarray
+    snapshots: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class SamplingState:
+    """Per-coordinate mean and sd of the training rows, where chains start, and the log Z of each noise level
+    (None where the energy is not noise-conditional)."""
+
+    mean: Tensor
+    sd: Tensor
+    level_offsets: Tensor | None
