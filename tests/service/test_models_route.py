@@ -15,7 +15,8 @@ def test_the_list_has_one_line_a_model_and_the_refused_with_reasons(client: Any)
     blobs, people = document["models"]
     assert (blobs["name"], blobs["version"], blobs["versions"]) == ("blobs", "2", ["1", "2"])
     assert blobs["input_shape"] == [6, 5] and blobs["can"] == ["denoise", "generate", "score"]
-    assert people["columns"] == ["age", "income", "height"] and people["can"] == ["explain", "impute", "score"]
+    assert people["columns"] == ["age", "income", "height"]
+    assert people["can"] == ["explain", "impute", "score"]
     (refused,) = document["refused"]
     assert refused["name"] == "broken"
     assert refused["reason"].startswith("broken/1/weights.safetensors: altered")

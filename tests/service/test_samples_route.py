@@ -115,7 +115,8 @@ def test_denoise_has_its_own_limit_of_rows(client: Any, image: np.ndarray) -> No
 @pytest.mark.parametrize("call", ["denoise", "generate"])
 def test_what_a_model_cannot_do_is_said(client: Any, call: str) -> None:
     answer = client.post(f"/v1/models/people/{call}", json={})
-    assert answer.status_code == 422 and f"cannot {call}; it can explain, impute, score" in answer.json()["detail"]
+    assert answer.status_code == 422
+    assert f"cannot {call}; it can explain, impute, score" in answer.json()["detail"]
 
 
 def test_chains_that_leave_the_finite_numbers_are_the_requests_fault(client: Any) -> None:
