@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ebm.artifact import list_models, load, publish, resolve, verify
     from ebm.detector import Detector, Generated, Scores
+    from ebm.estimator import EnergyDetector
     from ebm.fitting import fit_detector
     from ebm.runs import train
     from ebm.training.config import TrainConfig
 
 _HOMES = {
     "Detector": "ebm.detector",
+    "EnergyDetector": "ebm.estimator",
     "Generated": "ebm.detector",
     "Scores": "ebm.detector",
     "TrainConfig": "ebm.training.config",
@@ -36,6 +38,7 @@ _HOMES = {
 __version__ = metadata.version("ebm-service")
 __all__ = [
     "Detector",
+    "EnergyDetector",
     "Generated",
     "Scores",
     "TrainConfig",

@@ -11,6 +11,7 @@ import ebm
 
 NAMES = {
     "Detector",
+    "EnergyDetector",
     "Generated",
     "Scores",
     "TrainConfig",
