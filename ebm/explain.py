@@ -197,7 +197,8 @@ def _cell(rows: Any, row: int, column: int, columns: list[str] | None) -> Any:
 
 
 def explanation_figure(explanation: Explanation, row: int = 0, top: int = 10) -> Figure:
-    """Bars of the `top` columns with the largest contributions to one row, labelled "value -> normal value".
+    """Bars of the `top` columns with the largest contributions to one row, labelled "value -> normal value",
+    and one of all the others together.
 
     Raises:
         BadInput: there is no such row.
@@ -209,12 +210,16 @@ def explanation_figure(explanation: Explanation, row: int = 0, top: int = 10) ->
     from matplotlib.figure import Figure
 
     order = np.argsort(-np.abs(explanation.contributions[row]), kind="stable")[: min(top, d)]
-    heights = explanation.contributions[row, order]
-    figure = Figure(figsize=(7, 1.2 + 0.35 * len(order)), layout="constrained")
+    heights = explanation.contributions[row, order].tolist()
+    labels = [_label(explanation, row, int(j)) for j in order]
+    if len(order) < d:
+        heights.append(float(explanation.contributions[row].sum()) - sum(heights))
+        labels.append(f"{d - len(order)} other columns")
+    figure = Figure(figsize=(7, 1.2 + 0.35 * len(heights)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.barh(np.arange(len(order)), heights, color=["C3" if h > 0 else "C0" for h in heights])
-    axes.set_yticks(np.arange(len(order)), [_label(explanation, row, int(j)) for j in order])
+    axes.barh(range(len(heights)), heights, color=["C3" if h > 0 else "C0" for h in heights])
+    axes.set_yticks(range(len(heights)), labels)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
     own, normal = explanation.energy[row], explanation.normal_energy[row]

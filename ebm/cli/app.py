@@ -9,8 +9,10 @@ import typer
 
 from ebm.cli.denoise import denoise
 from ebm.cli.evaluate import evaluate
+from ebm.cli.explain import explain
 from ebm.cli.failure import Commands
 from ebm.cli.generate import generate
+from ebm.cli.impute import impute
 from ebm.cli.models import models
 from ebm.cli.score import score
 from ebm.cli.serve import serve
@@ -19,7 +21,7 @@ from ebm.cli.train import train
 app = typer.Typer(
     name="ebm",
     cls=Commands,
-    help="Learn an energy from normal data; then score, denoise, generate and serve.",
+    help="Learn an energy from normal data; then score, explain, denoise, generate and serve.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     # Commands turns every failure into one line and an exit code.
@@ -51,6 +53,6 @@ def root(
     ctx.obj = {"traceback": traceback}
 
 
-for command in (train, evaluate, score, denoise, generate, serve):
+for command in (train, evaluate, score, explain, denoise, impute, generate, serve):
     app.command()(command)
 app.add_typer(models, name="models")

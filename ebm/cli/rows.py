@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
 from ebm.cli.pictures import is_pictures, read_pictures
 from ebm.data import ReadOptions, read
-from ebm.data.tabular import header_of
+from ebm.data.tabular import NULLS, header_of
 from ebm.errors import BadInput
+from ebm.preprocessing.checks import clip_text
+
+pc: Any = pyarrow.compute  # its functions are made at run time
 
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".csv.gz")
@@ -21,16 +25,21 @@ CSV = (".csv", ".csv.gz")
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """`values` (N, ...) for the model, in user units; `table`, the file's own columns (None for arrays);
-    `used`, the names in `table` of the columns that became `values`."""
+    """`values` (N, ...) for the model, in user units, a table for models of mixed columns; `table`, the file's own
+    columns (None for arrays); `used`, the names in `table` of the columns that became `values`."""
 
-    values: np.ndarray
+    values: Any
     table: pa.Table | None = None
     used: tuple[str, ...] = ()
 
 
 def read_rows(
-    path: Path, columns: list[str] | None, input_shape: tuple[int, ...], schema: dict[str, Any]
+    path: Path,
+    columns: list[str] | None,
+    input_shape: tuple[int, ...],
+    schema: dict[str, Any],
+    *,
+    allow_missing: bool = False,
 ) -> Rows:
     """Read what a model takes from any file that `ebm.data.read` knows, or from pictures.
 
@@ -40,7 +49,8 @@ def read_rows(
     Args:
         columns: the model's column names, where it has names.
         input_shape: of one row in user units.
-        schema: the model's input, for the range of its pixels.
+        schema: the model's input, for the range of its pixels and the types of its columns.
+        allow_missing: take empty cells, as NaN. Models of mixed columns judge nulls themselves.
 
     Raises:
         BadInput: unreadable, a column missing, or a cell that is no finite number; names file, row, column.
@@ -50,12 +60,21 @@ def read_rows(
         return Rows(values, pa.table({"file": files}))
     name = path.name.lower()
     if not path.is_file() or not name.endswith(PARQUET + CSV):
-        return Rows(read(path).values)
+        return Rows(read(path, ReadOptions(allow_missing=allow_missing) if path.is_file() else None).values)
     width = math.prod(input_shape)
     parquet = name.endswith(PARQUET)
     table, named = _whole_parquet(path) if parquet else _whole_csv(path)
     used = _choose(table.column_names, columns, width, named, path.name)
-    options = ReadOptions(columns=used) if parquet else ReadOptions(columns=used, header=named)
+    if schema.get("frame"):
+        types = {c["name"]: c["type"] for c in schema["columns"]}
+        typed = table.select(list(used))
+        if not parquet:
+            kinds = [types[name] for name in columns or used]
+            typed = pa.table(
+                [_typed(table[n], n, k, path.name) for n, k in zip(used, kinds, strict=True)], list(used)
+            )
+        return Rows(typed.rename_columns(columns or list(used)), table, used)
+    options = ReadOptions(columns=used, header=None if parquet else named, allow_missing=allow_missing)
     values = read(path, options).values
     if not named:
         names = columns or [f"x{i}" for i in range(width)]
@@ -63,13 +82,21 @@ def read_rows(
     return Rows(values, table, used)
 
 
-def replace_columns(table: pa.Table, new: dict[str, np.ndarray]) -> pa.Table:
+def replace_columns(table: pa.Table, new: dict[str, Any]) -> pa.Table:
     """`table` with the columns of `new` in place of those of the same name, the rest appended."""
     for name, values in new.items():
         column = pa.array(values)
         at = table.column_names.index(name) if name in table.column_names else -1
         table = table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
     return table
+
+
+def own_columns(values: np.ndarray, columns: list[str] | None) -> pa.Table:
+    """Arrays have no column names: flat rows get the model's, pictures only their row number."""
+    if values.ndim == 2:
+        names = columns or [f"x{i}" for i in range(values.shape[1])]
+        return pa.table({name: values[:, i] for i, name in enumerate(names)})
+    return pa.table({"row": np.arange(len(values))})
 
 
 def _whole_parquet(path: Path) -> tuple[pa.Table, bool]:
@@ -103,6 +130,25 @@ def _whole_csv(path: Path) -> tuple[pa.Table, bool]:
     if table.num_rows == 0:
         raise BadInput(f"{path.name}: no rows")
     return table, named
+
+
+def _typed(cells: pa.ChunkedArray, name: str, kind: str, source: str) -> pa.ChunkedArray:
+    """A column of text as the model's type; dates, times and categories stay text, which the model reads."""
+    cells = pc.if_else(pc.is_in(cells, value_set=pa.array(NULLS)), None, cells)
+    if kind not in ("numeric", "boolean"):
+        return cells
+    text = pc.utf8_trim_whitespace(cells)
+    try:
+        return pc.cast(text, pa.float64() if kind == "numeric" else pa.bool_())
+    except pa.ArrowException:
+        for row, cell in enumerate(text.to_pylist()):
+            try:
+                pc.cast(pa.array([cell]), pa.float64() if kind == "numeric" else pa.bool_())
+            except pa.ArrowException:
+                wanted = "a number" if kind == "numeric" else "true or false"
+                message = f"{source}: row {row}, column '{name}': {clip_text(cell)} is not {wanted}"
+                raise BadInput(message, row=row, column=name) from None
+        raise
 
 
 def _choose(

@@ -62,10 +62,8 @@ def score(
         check_output(output, (".csv", ".parquet"))
 
     detector = open_detector(model, models, device, as_json=as_json)
-    import pyarrow as pa
-
     from ebm.cli.output import write_table
-    from ebm.cli.rows import read_rows, replace_columns
+    from ebm.cli.rows import own_columns, read_rows, replace_columns
 
     rows = read_rows(file, detector.columns, detector.input_shape, detector.manifest.input)
     if fpr is None and fdr is None:
@@ -79,7 +77,7 @@ def score(
     if output is None and as_json:
         print_json({**_about(detector, fpr, fdr, note), **_for_json(scores)})
         return
-    table = rows.table if rows.table is not None else _own_columns(rows.values, detector, pa)
+    table = rows.table if rows.table is not None else own_columns(rows.values, detector.columns)
     write_table(replace_columns(table, scores), output)
     if as_json:
         summary = {"rows": len(rows.values), "anomalies": flagged, "output": str(output)}
@@ -117,16 +115,6 @@ def _score(
     # Over all rows at once: a false discovery rate by chunk would be another rate.
     scores["is_anomaly"] = benjamini_hochberg(p, fdr) if fdr is not None else p <= (fpr or 0.0)
     return scores
-
-
-def _own_columns(values: np.ndarray, detector: Detector, pa):
-    """Arrays have no column names: flat rows get the model's, pictures only their row number."""
-    import numpy as np
-
-    if values.ndim == 2:
-        names = detector.columns or [f"x{i}" for i in range(values.shape[1])]
-        return pa.table({name: values[:, i] for i, name in enumerate(names)})
-    return pa.table({"row": np.arange(len(values))})
 
 
 def _about(detector: Detector, fpr: float | None, fdr: float | None, note: str | None) -> dict:
