@@ -61,7 +61,11 @@ def standing(view: View, sets: list[str], methods: list[str] | None = None) -> l
             row += [number(done.mean() if len(done) else np.nan) + part, number(rank[k][i], ".2f")]
         for k, figures in enumerate((auroc, auprc) if shown else ()):
             g = gain(ours[k], figures[i])
-            row += ["", ""] if name == OURS else [number(100 * g.mean, "+.2f"), number(g.p)]
+            row += (
+                ["", ""]
+                if name == OURS
+                else [number(100 * g.mean, "+.2f"), "<0.001" if g.p < 0.001 else number(g.p)]
+            )
         rows.append(row)
     head = ["method", "AUROC", "rank", "AUPRC", "rank"]
     gains = [f"{OURS} − it, AUROC points", "p", f"{OURS} − it, AUPRC points", "p"]
