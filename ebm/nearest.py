@@ -50,8 +50,9 @@ def nearest_normal(
     1. Descend by Polyak's steps (E - target) / |grad E|^2, the least change that would reach the target if E were
        linear, each halved until E falls (Armijo 1966). Rows on which that stalls, or whose valid version is not
        normal, take the nearest of 8 training rows that is, or else of the landmarks.
-    2. With `sparse`, put back as many columns as the level allows, those that contribute least first: a
-       counterfactual is read more easily the fewer columns it changes (Wachter, Mittelstadt and Russell 2018).
+    2. With `sparse`, put back as many columns as the level allows, those that contribute least first, and see whether
+       still fewer would do with values from training rows that resemble x in all other columns: a counterfactual is
+       read more easily the fewer columns it changes (Wachter, Mittelstadt and Russell 2018).
     3. Go back along the straight line towards x to where the level is met; columns whose category changes stay.
 
     Where no point at the level is found, x* is the point of the lowest energy that was met.
@@ -66,7 +67,7 @@ def nearest_normal(
     deep = _replaced_by_donors(energy, start, deep, around)
     yield
     if sparse:
-        deep = yield from put_back(energy, start, deep, around)
+        deep = yield from few_columns(energy, start, deep, around)
     found = yield from pull_back(energy, start, deep, around)
     with torch.no_grad():
         valid = around.project(found)
@@ -119,21 +120,32 @@ def _replaced_by_donors(energy: EnergyFn, x: Tensor, deep: Tensor, around: Surro
     return deep
 
 
-def put_back(energy: EnergyFn, x: Tensor, deep: Tensor, around: Surroundings) -> Steps[None, None, Tensor]:
-    """`deep` (B, D) with as many columns as at x as keep E <= level: by bisection over the columns in order of their
-    contribution, then one by one. Rows of `deep` above the level stay as they are."""
+def few_columns(energy: EnergyFn, x: Tensor, deep: Tensor, around: Surroundings) -> Steps[None, None, Tensor]:
+    """A version of x (B, D) with E <= level that differs from x in few columns; rows of `deep` above it stay."""
     weights = yield from path_contributions(energy, deep, x, around.owners, around.n_columns)
-    order = weights.argsort(1, descending=True)
-    rank = order.argsort(1)
+    rank = weights.neg().argsort(dim=1, stable=True).argsort(dim=1)
+    deep = yield from put_back(energy, x, deep, rank, around)
+    if around.donors is None:
+        return deep
+    given = yield from _given(energy, x, deep, rank, around, around.donors)
+    at = (given != deep).any(1).nonzero().squeeze(1)
+    if len(at):
+        given[at] = yield from put_back(energy, x[at], given[at], rank[at], around)
+    return given
+
+
+def put_back(
+    energy: EnergyFn, x: Tensor, deep: Tensor, rank: Tensor, around: Surroundings
+) -> Steps[None, None, Tensor]:
+    """`deep` (B, D) with as many columns as at x as keep E <= level: by bisection over the columns in order of their
+    contribution, rank (B, n_columns), then one by one. Rows of `deep` above the level stay as they are."""
 
     def normal(moved: Tensor) -> Tensor:
         with torch.no_grad():
             return energy(torch.where(moved[:, around.owners], deep, x)) <= around.level
 
-    low, high = (
-        torch.zeros(len(x), device=x.device).long(),
-        torch.full((len(x),), around.n_columns, device=x.device),
-    )
+    low = torch.zeros(len(x), dtype=torch.long, device=x.device)
+    high = torch.full_like(low, around.n_columns)
     reached = normal(rank < high[:, None])
     for _ in range(around.n_columns.bit_length()):
         middle = (low + high) // 2
@@ -149,6 +161,32 @@ def put_back(energy: EnergyFn, x: Tensor, deep: Tensor, around: Surroundings) ->
         moved = torch.where(drop[:, None], without, moved)
         yield
     return torch.where((moved | ~reached[:, None])[:, around.owners], deep, x)
+
+
+@torch.no_grad()
+def _given(
+    energy: EnergyFn, x: Tensor, deep: Tensor, rank: Tensor, around: Surroundings, donors: Parzen
+) -> Steps[None, None, Tensor]:
+    """`deep`, with rows replaced for which fewer columns do: the first k by rank, for k = 1, 2, 4, ..., as they are in
+    one of the donors that are nearest in all other columns. The descent, and whole donors, are misled by an extreme
+    cell: they go where that cell is usual."""
+    deep = deep.clone()
+    columns = torch.zeros(len(x), around.n_columns, device=x.device)
+    count = (columns.index_add_(1, around.owners, (deep != x).to(x.dtype)) > 0).sum(1)
+    k = 1
+    while len(at := (count > k).nonzero().squeeze(1)):
+        mask = (rank[at] < k)[:, around.owners]
+        distances = donors.squared_distances(x[at], ~mask)
+        nearby = donors.centres[distances.topk(min(4, distances.shape[1]), largest=False).indices]
+        candidates = torch.where(mask[:, None], nearby, x[at][:, None])
+        found = torch.stack([energy(candidates[:, i]) for i in range(candidates.shape[1])], 1)
+        value, which = found.min(1)
+        good = value <= around.level
+        deep[at[good]] = candidates[torch.arange(len(at), device=x.device), which][good]
+        count[at[good]] = 0
+        k *= 2
+        yield
+    return deep
 
 
 def pull_back(energy: EnergyFn, x: Tensor, deep: Tensor, around: Surroundings) -> Steps[None, None, Tensor]:
