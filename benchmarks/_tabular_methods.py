@@ -61,9 +61,9 @@ def ebm(version: str, **options: Any) -> Method:
     """The library's detector with its default, or with these options, on the rows as they are."""
 
     def fit(train: Rows, seed: int, contaminated: bool) -> Scorer:
-        from ebm import EnergyDetector  # type: ignore[attr-defined]
+        from ebm import EnergyDetector
 
-        given = options | ({"contamination": "auto"} if contaminated else {})
+        given: dict[str, Any] = options | ({"contamination": "auto"} if contaminated else {})
         model = EnergyDetector(random_state=seed, **given).fit(train)
         return Scorer(lambda rows: -np.asarray(model.score_samples(rows)), model.p_values)
 
@@ -100,6 +100,7 @@ def prepare(chosen: list[str]) -> None:
             for module in METHODS[name].modules:
                 importlib.import_module(module)
         except ImportError as error:
-            raise SystemExit(f"{name}: {error} (pip install 'ebm-service[pyod]'?)") from error
+            hint = ": pip install 'ebm-service[pyod]'" if METHODS[name].peer else ""
+            raise SystemExit(f"{name}: {error}{hint}") from error
         if name in {"hbos", "ecod", "copod"}:
             METHODS[name].fit(rows, 0, False).score(rows)
