@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
@@ -29,8 +30,8 @@ OnTermStep = Callable[[str, int, int, dict[str, float]], None]
 
 def fit_detector(
     config: TrainConfig,
-    train: np.ndarray,
-    calibration: np.ndarray,
+    train: np.ndarray | pa.Table,
+    calibration: np.ndarray | pa.Table,
     *,
     columns: list[str] | None = None,
     data: DataSummary | None = None,

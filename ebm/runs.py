@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import yaml
 
 from ebm import data as datasets
-from ebm.data import Table
+from ebm.data import Table, Values, take_rows
 from ebm.detector import Detector
 from ebm.errors import BadConfig, EBMError
 from ebm.evaluation.detector import Measured, evaluate, evaluate_corruptions
@@ -25,10 +24,10 @@ from ebm.training.config import TrainConfig
 class Prepared:
     """The rows of a run, in user units: three disjoint parts of the normal rows, and the labelled anomalies."""
 
-    train: np.ndarray
-    calibration: np.ndarray
-    test: np.ndarray
-    anomalies: np.ndarray
+    train: Values
+    calibration: Values
+    test: Values
+    anomalies: Values
     table: Table
 
     def summary(self, seed: int) -> DataSummary:
@@ -48,12 +47,17 @@ def prepare(config: TrainConfig, base_dir: Path | str = ".") -> Prepared:
     Raises:
         BadInput: the data cannot be read, or are too few.
     """
-    table = datasets.load(config.data, base_dir)
+    cells = "mixed" if config.preprocessing.kind == "mixed" else "numbers"
+    table = datasets.load(config.data, base_dir, cells=cells)
     normal = datasets.normal_mask(table, config.data.normal)
-    rows = table.values[normal]
+    rows = take_rows(table.values, normal)
     split = datasets.split_normal(len(rows), config.split.train, config.split.calibration, config.seed)
     return Prepared(
-        rows[split.train], rows[split.calibration], rows[split.test], table.values[~normal], table
+        take_rows(rows, split.train),
+        take_rows(rows, split.calibration),
+        take_rows(rows, split.test),
+        take_rows(table.values, ~normal),
+        table,
     )
 
 

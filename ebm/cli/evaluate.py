@@ -102,14 +102,18 @@ def _training_rows(detector: Detector, base_dir: Path) -> Prepared:
 def _labelled(
     detector: Detector, data: Path, label_column: str | None, normal: list[str] | None, base_dir: Path
 ) -> tuple[Measured, str, str | None]:
-    from ebm.data import ReadOptions, normal_mask, read
+    from ebm.data import ReadOptions, normal_mask, read, take_rows
     from ebm.evaluation.detector import evaluate as measure_beside
 
     tabular = data.name.lower().endswith((".csv", ".csv.gz", ".parquet", ".pq"))
     if tabular and label_column is None:
         raise BadInput(f"{data}: say which column holds the labels, with --label-column")
     columns = tuple(detector.columns) if tabular and detector.columns else None
-    table = read(data, ReadOptions(columns=columns, label_column=label_column))
+    schema = detector.manifest.input
+    types = (
+        {column["name"]: column["type"] for column in schema["columns"]} if schema.get("frame") else "numbers"
+    )
+    table = read(data, ReadOptions(columns=columns, label_column=label_column), types)
     if table.labels is None:
         raise BadInput(f"{data}: holds no labels")
     labels = normal or (detector.manifest.training.get("data") or {}).get("normal")
@@ -118,7 +122,7 @@ def _labelled(
     mask = normal_mask(table, tuple(labels))
     if mask.all():
         raise BadInput(f"{data}: every row is normal; nothing to tell apart")
-    rows, odd = table.values[mask], table.values[~mask]
+    rows, odd = take_rows(table.values, mask), take_rows(table.values, ~mask)
     try:
         train, note = _training_rows(detector, base_dir).train, None
     except EBMError as error:

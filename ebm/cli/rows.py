@@ -9,15 +9,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
 
 from ebm.cli.pictures import is_pictures, read_pictures
 from ebm.data import ReadOptions, read
-from ebm.data.tabular import NULLS, header_of
+from ebm.data.tabular import header_of
 from ebm.errors import BadInput
-from ebm.preprocessing.checks import clip_text
-
-pc: Any = pyarrow.compute  # its functions are made at run time
 
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".csv.gz")
@@ -60,22 +56,23 @@ def read_rows(
         return Rows(values, pa.table({"file": files}))
     name = path.name.lower()
     if not path.is_file() or not name.endswith(PARQUET + CSV):
-        return Rows(read(path, ReadOptions(allow_missing=allow_missing) if path.is_file() else None).values)
+        options = ReadOptions(allow_missing=allow_missing) if path.is_file() else None
+        return Rows(read(path, options, "mixed" if "frame" in schema else "numbers").values)
     width = math.prod(input_shape)
     parquet = name.endswith(PARQUET)
     table, named = _whole_parquet(path) if parquet else _whole_csv(path)
     used = _choose(table.column_names, columns, width, named, path.name)
+    names = columns or used
+    cells, nullable = "numbers", any(column.get("nullable") for column in schema.get("columns", ()))
     if schema.get("frame"):
-        types = {c["name"]: c["type"] for c in schema["columns"]}
-        typed = table.select(list(used))
-        if not parquet:
-            kinds = [types[name] for name in columns or used]
-            typed = pa.table(
-                [_typed(table[n], n, k, path.name) for n, k in zip(used, kinds, strict=True)], list(used)
-            )
-        return Rows(typed.rename_columns(columns or list(used)), table, used)
-    options = ReadOptions(columns=used, header=None if parquet else named, allow_missing=allow_missing)
-    values = read(path, options).values
+        types = {column["name"]: column["type"] for column in schema["columns"]}
+        cells = {there: types[name] for there, name in zip(used, names, strict=True)}
+    options = ReadOptions(columns=used, header=None if parquet else named)
+    if cells == "numbers" and (allow_missing or nullable):
+        options = options.model_copy(update={"allow_missing": True})
+    values = read(path, options, cells).values
+    if not isinstance(values, np.ndarray):
+        values = values.rename_columns(list(names))
     if not named:
         names = columns or [f"x{i}" for i in range(width)]
         return Rows(values, table.rename_columns(names), tuple(names))
@@ -130,25 +127,6 @@ def _whole_csv(path: Path) -> tuple[pa.Table, bool]:
     if table.num_rows == 0:
         raise BadInput(f"{path.name}: no rows")
     return table, named
-
-
-def _typed(cells: pa.ChunkedArray, name: str, kind: str, source: str) -> pa.ChunkedArray:
-    """A column of text as the model's type; dates, times and categories stay text, which the model reads."""
-    cells = pc.if_else(pc.is_in(cells, value_set=pa.array(NULLS)), None, cells)
-    if kind not in ("numeric", "boolean"):
-        return cells
-    text = pc.utf8_trim_whitespace(cells)
-    try:
-        return pc.cast(text, pa.float64() if kind == "numeric" else pa.bool_())
-    except pa.ArrowException:
-        for row, cell in enumerate(text.to_pylist()):
-            try:
-                pc.cast(pa.array([cell]), pa.float64() if kind == "numeric" else pa.bool_())
-            except pa.ArrowException:
-                wanted = "a number" if kind == "numeric" else "true or false"
-                message = f"{source}: row {row}, column '{name}': {clip_text(cell)} is not {wanted}"
-                raise BadInput(message, row=row, column=name) from None
-        raise
 
 
 def _choose(

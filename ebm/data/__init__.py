@@ -4,19 +4,22 @@ from ebm.data.arrays import parse_npy
 from ebm.data.builtin import load_builtin
 from ebm.data.config import BuiltinData, DataConfig, FileData, load
 from ebm.data.images import parse_image
-from ebm.data.options import ReadOptions
+from ebm.data.options import Cells, ReadOptions
 from ebm.data.readers import read
 from ebm.data.splits import Split, split_normal
-from ebm.data.table import Table, make_table, normal_mask
+from ebm.data.table import Table, Values, concat_rows, make_table, normal_mask, take_rows
 from ebm.data.tabular import parse_csv
 
 __all__ = [
     "BuiltinData",
+    "Cells",
     "DataConfig",
     "FileData",
     "ReadOptions",
     "Split",
     "Table",
+    "Values",
+    "concat_rows",
     "load",
     "load_builtin",
     "make_table",
@@ -26,4 +29,5 @@ __all__ = [
     "parse_npy",
     "read",
     "split_normal",
+    "take_rows",
 ]

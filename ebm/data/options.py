@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from ebm.config import Frozen
 from ebm.errors import BadConfig
+
+# What a reader may find in the cells of a table: numbers only, as every energy takes them; any type a column may
+# have; or columns of known types, by name, as the schema of a model calls them.
+Cells = Literal["numbers", "mixed"] | Mapping[str, str]
 
 
 class ReadOptions(Frozen):

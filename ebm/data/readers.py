@@ -9,7 +9,8 @@ from pathlib import Path
 from ebm.data.arrays import read_npy, read_npz
 from ebm.data.idx import read_idx
 from ebm.data.images import read_image_folder
-from ebm.data.options import ReadOptions
+from ebm.data.mixed import read_mixed_csv, read_mixed_parquet
+from ebm.data.options import Cells, ReadOptions
 from ebm.data.table import Table
 from ebm.data.tabular import read_csv, read_parquet
 from ebm.errors import BadInput
@@ -24,10 +25,18 @@ READERS: list[tuple[str, Reader]] = [
     (r"\.npz$", read_npz),
     (r"[.-]idx(\d-ubyte)?(\.gz)?$", read_idx),
 ]
+MIXED_READERS: dict[Reader, Callable[[Path, ReadOptions, Cells], Table]] = {
+    read_csv: read_mixed_csv,
+    read_parquet: read_mixed_parquet,
+}
 
 
-def read(path: Path | str, options: ReadOptions | None = None) -> Table:
+def read(path: Path | str, options: ReadOptions | None = None, cells: Cells = "numbers") -> Table:
     """Read a csv(.gz), parquet, npy, npz or idx(.gz) file, or a folder of PNG and JPEG images.
+
+    Args:
+        cells: "mixed" for whoever takes more than numbers: nulls are allowed, and a table that is more than complete
+            numbers comes as Arrow. With types by column (a model's), a table always does.
 
     Raises:
         BadInput: the file is missing, of an unknown kind, damaged, or holds something that is no finite
@@ -42,6 +51,10 @@ def read(path: Path | str, options: ReadOptions | None = None) -> Table:
     for pattern, reader in READERS:
         if re.search(pattern, path.name, re.IGNORECASE):
             try:
+                if cells != "numbers" and reader in MIXED_READERS:
+                    return MIXED_READERS[reader](path, options, cells)
+                if cells != "numbers" and reader in (read_npy, read_npz):
+                    options = options.model_copy(update={"allow_missing": True})
                 return reader(path, options)
             except MemoryError:
                 raise BadInput(f"{path.name}: too large for this machine's memory") from None

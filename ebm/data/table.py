@@ -9,22 +9,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from ebm.data.hashing import update_with_column
 from ebm.errors import BadInput
 from ebm.preprocessing.checks import as_numbers, clip_text, require_finite, to_float32
+
+Values = np.ndarray | pa.Table
 
 
 @dataclass(frozen=True)
 class Table:
     """Rows in user units.
 
-    values: (N, d), (N, H, W) or (N, H, W, C), float32; finite unless missing cells were allowed (NaN).
+    values: (N, d), (N, H, W) or (N, H, W, C), float32; finite unless missing cells were allowed (NaN). Or, where a
+        reader was asked for mixed types and found more than complete numbers, an Arrow table.
     columns: d names, for tables that have names.
     labels: (N,) int64 or str, where the source has labels.
     source: what to name in messages, e.g. the file.
     """
 
-    values: np.ndarray
+    values: Values
     columns: list[str] | None
     labels: np.ndarray | None
     source: str
@@ -35,15 +40,33 @@ class Table:
     def rows(self, index: np.ndarray) -> Table:
         """The rows chosen by an index array or a boolean mask."""
         labels = None if self.labels is None else self.labels[index]
-        return Table(self.values[index], self.columns, labels, self.source)
+        return Table(take_rows(self.values, index), self.columns, labels, self.source)
 
     def fingerprint(self) -> str:
         """sha256 over shape, values, column names and labels: the same data give the same hex string."""
         labels = None if self.labels is None else [str(label) for label in self.labels]
         head = json.dumps([list(self.values.shape), self.columns, labels])
         digest = hashlib.sha256(head.encode())
-        digest.update(np.ascontiguousarray(self.values, dtype="<f4").tobytes())
+        if isinstance(self.values, np.ndarray):
+            digest.update(np.ascontiguousarray(self.values, dtype="<f4").tobytes())
+        else:
+            for column in self.values.columns:
+                update_with_column(digest, column)
         return digest.hexdigest()
+
+
+def take_rows(values: Values, index: np.ndarray) -> Values:
+    """The rows chosen by an index array or a boolean mask."""
+    if isinstance(values, np.ndarray):
+        return values[index]
+    return values.filter(pa.array(index)) if index.dtype == bool else values.take(pa.array(index))
+
+
+def concat_rows(parts: Sequence[Values]) -> Values:
+    """All rows of several arrays, or of several tables of the same columns."""
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)  # type: ignore[arg-type]
+    return pa.concat_tables(parts, promote_options="permissive")  # type: ignore[arg-type]
 
 
 def make_table(

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,14 +26,18 @@ NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "none"]
 
 def read_csv(path: Path, options: ReadOptions) -> Table:
     """values and labels from a CSV file, plain or gzipped, UTF-8, comma-separated."""
+    return parse_csv(csv_bytes(path, options), path.name, options)
+
+
+def csv_bytes(path: Path, options: ReadOptions) -> bytes:
+    """The text of a CSV file."""
     options.only(path, TABLE_OPTIONS | {"header"})
     try:
         # The name's .gz makes Arrow decompress.
         with pa.input_stream(str(path)) as stream:
-            data = stream.read()
+            return stream.read()
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{path.name}: cannot be read: {_line(error)}") from None
-    return parse_csv(data, path.name, options)
 
 
 def parse_csv(data: bytes, source: str, options: ReadOptions | None = None) -> Table:
@@ -45,45 +50,59 @@ def parse_csv(data: bytes, source: str, options: ReadOptions | None = None) -> T
     options = options or ReadOptions()
     names, has_header = header_of(data, source, options.header)
     shown = names if has_header else None
-    features, label = _choose(names, shown is not None, source, options)
+    features, label = choose_columns(names, shown is not None, source, options)
     wanted = [*features, *([label] if label is not None else [])]
 
     try:
-        arrow = pacsv.read_csv(
-            pa.BufferReader(data if data.endswith(b"\n") else data + b"\n"),
-            read_options=pacsv.ReadOptions(
-                column_names=names,
-                skip_rows_after_names=int(has_header),
-                # One block where it fits: Arrow refuses a row, or a quoted cell, that crosses two blocks.
-                block_size=min(max(len(data) + 1, 1 << 20), 1 << 30),
-            ),
-            parse_options=pacsv.ParseOptions(newlines_in_values=True),
-            convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(features, pa.float64()) | ({label: pa.string()} if label else {}),
-                include_columns=wanted,
-                null_values=NULLS,
-                # Labels stand as written: "none" may well be the label of what is normal.
-                strings_can_be_null=False,
-            ),
+        arrow = parse_cells(
+            data,
+            names,
+            has_header,
+            column_types=dict.fromkeys(features, pa.float64()) | ({label: pa.string()} if label else {}),
+            include_columns=wanted,
+            null_values=NULLS,
+            # Labels stand as written: "none" may well be the label of what is normal.
+            strings_can_be_null=False,
         )
     except (pa.ArrowException, UnicodeDecodeError) as error:
         # Arrow does not say which row, so look for it; this is the slow path of a file that is refused.
-        _raise_first_culprit(data, names, has_header, set(features), source)
+        raise_first_culprit(data, names, has_header, set(features), source)
         raise BadInput(f"{source}: not a readable CSV file: {_line(error)}") from None
-    return _finish(arrow, features, label, shown, source, options)
+    return finish(arrow, features, label, shown, source, options)
+
+
+def parse_cells(data: bytes, names: list[str], has_header: bool, **convert: Any) -> pa.Table:
+    """The cells of a CSV file, by Arrow; `convert` is Arrow's `ConvertOptions`. Raises what Arrow raises."""
+    return pacsv.read_csv(
+        pa.BufferReader(data if data.endswith(b"\n") else data + b"\n"),
+        read_options=pacsv.ReadOptions(
+            column_names=names,
+            skip_rows_after_names=int(has_header),
+            # One block where it fits: Arrow refuses a row, or a quoted cell, that crosses two blocks.
+            block_size=min(max(len(data) + 1, 1 << 20), 1 << 30),
+        ),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(**convert),
+    )
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Table:
     """values and labels from one Parquet file; an index that pandas stored is left out."""
+    arrow, features, label, names = parquet_columns(path, options)
+    return finish(arrow, features, label, names, path.name, options)
+
+
+def parquet_columns(path: Path, options: ReadOptions) -> tuple[pa.Table, list[str], str | None, list[str]]:
+    """The columns asked for, and the names of the features, of the label and of all columns."""
     options.only(path, TABLE_OPTIONS)
     try:
         with pq.ParquetFile(path) as file:
             names = [n for n in file.schema_arrow.names if not n.startswith("__index_level_")]
-            features, label = _choose(names, True, path.name, options)
+            features, label = choose_columns(names, True, path.name, options)
             arrow = file.read(columns=[*features, *([label] if label is not None else [])])
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{path.name}: not a readable Parquet file: {_line(error)}") from None
-    return _finish(arrow, features, label, names, path.name, options)
+    return arrow, features, label, names
 
 
 def header_of(data: bytes, source: str, header: bool | None) -> tuple[list[str], bool]:
@@ -120,7 +139,9 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _choose(names: list[str], named: bool, source: str, options: ReadOptions) -> tuple[list[str], str | None]:
+def choose_columns(
+    names: list[str], named: bool, source: str, options: ReadOptions
+) -> tuple[list[str], str | None]:
     """The feature columns and the label column, as asked for."""
     for name in [
         *(options.columns or ()),
@@ -142,7 +163,7 @@ def _choose(names: list[str], named: bool, source: str, options: ReadOptions) ->
     return features, options.label_column
 
 
-def _raise_first_culprit(
+def raise_first_culprit(
     data: bytes, names: list[str], has_header: bool, features: set[str], source: str
 ) -> None:
     """Raise for the first row of another width, or with a cell that is neither a number nor missing."""
@@ -166,7 +187,7 @@ def _records(data: bytes) -> Iterator[list[str]]:
     return csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""))
 
 
-def _finish(
+def finish(
     arrow: pa.Table,
     features: list[str],
     label: str | None,
@@ -179,7 +200,7 @@ def _finish(
     values = np.empty((arrow.num_rows, len(features)))
     for i, name in enumerate(features):
         values[:, i] = _numbers(arrow[name], name, source)
-    labels = None if label is None else _labels(arrow[label], source)
+    labels = None if label is None else labels_of(arrow[label], source)
     return make_table(
         values,
         source,
@@ -208,7 +229,7 @@ def _numbers(column: pa.ChunkedArray, name: str, source: str) -> np.ndarray:
     return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
-def _labels(column: pa.ChunkedArray, source: str) -> np.ndarray:
+def labels_of(column: pa.ChunkedArray, source: str) -> np.ndarray:
     """Labels as whole numbers where every one is written as one, else as they stand."""
     cells = column.to_pylist()
     if all(isinstance(cell, str) and cell.removeprefix("-").isdecimal() for cell in cells):

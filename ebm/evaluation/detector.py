@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ebm.data import concat_rows
 from ebm.evaluation.baselines import baselines
 from ebm.evaluation.corruptions import corrupt_all
 from ebm.evaluation.metrics import report
@@ -29,7 +30,7 @@ def evaluate(detector: Detector, normal_test: Any, anomalies: Any, train: Any, s
         `actual_fpr`, the share of normal test rows labelled anomalous at the model's default rate.
     """
     transform = detector.preprocessor.transform
-    scores = detector.score(np.concatenate([normal_test, anomalies]))
+    scores = detector.score(concat_rows([normal_test, anomalies]))
     y = np.r_[np.zeros(len(normal_test), dtype=int), np.ones(len(anomalies), dtype=int)]
     rows = np.concatenate([transform(normal_test), transform(anomalies)])
     out = {"model": report(scores.anomaly_score, y)}

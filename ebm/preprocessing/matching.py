@@ -97,12 +97,12 @@ def accept_column(column: Column, raw: Raw) -> pa.Array:
 
 
 @contextmanager
-def naming(column: int, names: Sequence[str] | None, first_row: int = 0) -> Iterator[None]:
+def naming(column: int, names: Sequence[str] | None, first_row: int = 0, source: str = "") -> Iterator[None]:
     """Turn a CellError into a BadInput that says which column, and which row of all."""
     try:
         yield
     except CellError as error:
-        raise cell_error(first_row + error.row, column, error.problem, names) from None
+        raise cell_error(first_row + error.row, column, error.problem, names, source) from None
 
 
 def _match_records(records: Sequence[Any], names: Sequence[str]) -> list[Raw]:

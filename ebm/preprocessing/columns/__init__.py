@@ -11,6 +11,7 @@ from ebm.preprocessing.columns.base import CellError, Column, is_text, pc, plain
 from ebm.preprocessing.columns.categorical import Categorical, Empty
 from ebm.preprocessing.columns.moments import Datetime, Time, looks_like_moments
 from ebm.preprocessing.columns.numeric import Boolean, Numeric, is_number
+from ebm.preprocessing.columns.text import parse_text
 
 AnyColumn = Annotated[Numeric | Boolean | Categorical | Datetime | Time | Empty, Field(discriminator="type")]
 
@@ -57,5 +58,6 @@ __all__ = [
     "Numeric",
     "Time",
     "learn",
+    "parse_text",
     "plain",
 ]
