@@ -13,8 +13,8 @@ from ebm.samplers.gradient import energy_and_gradient, standard_normal_like
 from ebm.steps import Steps
 from ebm.types import Energy, EnergyFn
 
-N_LEVEL_STEPS = 5
-STEP_SIZE = 0.2  # in units of the squared noise level
+N_LEVEL_STEPS = 20
+STEP_SIZE = 0.3  # in units of the squared noise level
 
 
 def pooled(product: ProductOfExperts) -> EnergyFn:
@@ -117,23 +117,31 @@ def langevin_draws(
 ) -> Steps[None, None, tuple[Tensor, Tensor, None]]:
     """n draws a row (B, n, D) by annealed Langevin dynamics on the missing coordinates, for a noise-conditional E.
 
-    At each noise level the observed coordinates are the row's own plus noise of that level, so that the whole row is
-    one of that level (Song and Ermon 2019, appendix B.3).
+    At each noise level the observed coordinates are the row's own plus fresh noise of that level, so that the whole
+    row is one of that level (Song and Ermon 2019, appendix B.3). Between levels the missing part takes a step of the
+    reverse diffusion, x - (s_k^2 - s_k+1^2) grad E plus that much noise (Song et al. 2021), and at the last level that
+    to the posterior mean.
 
     Args:
         levels: noise levels, descending.
     """
     x = rows.repeat_interleave(n, 0)
-    hidden = missing.repeat_interleave(n, 0)
-    observed = x
+    hidden, observed = missing.repeat_interleave(n, 0), x
+
+    def moved(x: Tensor, sigma: float, size: float) -> Tensor:
+        noisy = torch.where(hidden, x, observed + sigma * standard_normal_like(x, generator))
+        _, gradient = energy_and_gradient(lambda x: energy(x, sigma=sigma), noisy)
+        return torch.where(hidden, x - size * gradient, observed)
+
+    def noise(variance: float) -> Tensor:
+        return variance**0.5 * standard_normal_like(x, generator) * hidden
+
     x = torch.where(hidden, levels[0] * standard_normal_like(x, generator), x)
-    for sigma in levels:
-        size = STEP_SIZE * sigma**2
+    for sigma, below in zip(levels, [*levels[1:], 0.0], strict=True):
         for _ in range(N_LEVEL_STEPS):
-            noisy = torch.where(hidden, x, observed + sigma * standard_normal_like(x, generator))
-            _, gradient = energy_and_gradient(lambda x, s=sigma: energy(x, sigma=s), noisy)
-            moved = x - size * gradient + (2 * size) ** 0.5 * standard_normal_like(x, generator)
-            x = torch.where(hidden, moved, observed)
+            x = moved(x, sigma, STEP_SIZE * sigma**2) + noise(2 * STEP_SIZE * sigma**2)
             yield
+        x = moved(x, sigma, sigma**2 - below**2) + noise(sigma**2 - below**2 if below else 0.0)
+        yield
     draws = x.reshape(len(rows), n, -1)
     return draws, draws.double().mean(1).float(), None
