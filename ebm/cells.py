@@ -141,7 +141,8 @@ def merge(original: Rows, new: Rows, changed: np.ndarray, columns: list[str] | N
         try:
             column = pc.cast(column, old.type)
         except pa.ArrowException:  # e.g. 36.6 in a column of whole numbers, or a level that the table has not
-            old = pc.cast(old, column.type, safe=False)
+            wide = pa.float64() if pa.types.is_floating(column.type) else column.type
+            old, column = pc.cast(old, wide, safe=False), pc.cast(column, wide)
         filled = pc.if_else(pa.array(changed[:, j]), column, old)
         table = table.set_column(table.column_names.index(name), name, filled)
     return table
