@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -32,10 +33,17 @@ class Scores:
 
 @dataclass(frozen=True)
 class Generated:
-    """`samples` (n, ...) and, with keep_every, `snapshots` (k, n, ...), both in user units."""
+    """`samples` (n, ...) and, with keep_every, `snapshots` (k, n, ...), both in user units; of a model of mixed columns
+    a table, and a list of k tables."""
 
-    samples: np.ndarray
-    snapshots: np.ndarray | None
+    samples: Any
+    snapshots: Any
+
+    @classmethod
+    def of(cls, samples: Any, kept: list[Any] | None) -> Generated:
+        if kept is None or not isinstance(samples, np.ndarray):
+            return cls(samples, kept)
+        return cls(samples, np.stack(kept) if kept else np.zeros((0, *samples.shape), samples.dtype))
 
 
 @dataclass(frozen=True)

@@ -213,9 +213,7 @@ class Detector:
             if keep:
                 kept.append(self._to_user(x))
             yield Progress(i, total, kept[-1] if keep else None)
-        samples = self._to_user(x)
-        empty = np.zeros((0, *samples.shape), samples.dtype)
-        return Generated(samples, (np.stack(kept) if kept else empty) if keep_every else None)
+        return Generated.of(self._to_user(x), kept if keep_every else None)
 
     # -- explanations and missing cells -----------------------------------------------------------------------------
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from ebm.detector import Detector
 from ebm.errors import Unsupported
@@ -113,11 +115,16 @@ def draw_curves(lines: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def draw_columns(samples: np.ndarray, columns: list[str] | None, path: Path) -> None:
-    """Histograms of the first four columns of generated rows."""
+def draw_columns(samples: np.ndarray | pa.Table, columns: list[str] | None, path: Path) -> None:
+    """Histograms of the first four columns of generated rows; bars for columns that are not numbers."""
     shown = min(4, samples.shape[1])
     figure, axes = _figure(shown)
     for j in range(shown):
-        axes[j].hist(samples[:, j], bins=20)
+        cells = samples[:, j].tolist() if isinstance(samples, np.ndarray) else samples.column(j).to_pylist()
+        if all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells):
+            axes[j].hist(cells, bins=20)
+        else:
+            counts = Counter(str(cell) for cell in cells).most_common(20)
+            axes[j].barh([level for level, _ in counts], [count for _, count in counts])
         axes[j].set(title=columns[j] if columns else f"column {j}", ylabel="generated rows")
     figure.savefig(path, dpi=110)

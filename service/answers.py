@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 from starlette.responses import Response
 
 from service.errors import Problem
@@ -50,6 +51,18 @@ def non_finite(**columns: np.ndarray) -> list[dict[str, Any]]:
             text = "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
             found.append({"row": int(row), "field": name, "value": text})
     return found
+
+
+def rows_of(values: np.ndarray | pa.Table) -> np.ndarray | list[list[Any]]:
+    """Rows in user units as JSON has them: a table as lists of cells, times in ISO 8601."""
+    if isinstance(values, np.ndarray):
+        return values
+    columns = []
+    for column in values.columns:
+        if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+            column = column.cast(pa.timestamp("us", "UTC"))  # needs no list of time zones
+        columns.append(column.to_pylist())
+    return [list(row) for row in zip(*columns, strict=True)]
 
 
 def json_answer(document: dict[str, Any]) -> Response:

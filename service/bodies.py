@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import orjson
+import pyarrow as pa
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from ebm.detector import Detector
 from ebm.errors import BadInput, Cancelled
+from ebm.preprocessing import Mixed
 from service.binary import read_npy, read_picture
 from service.errors import Problem, limit_exceeded
 from service.settings import Settings
@@ -30,9 +32,10 @@ O = TypeVar("O", bound=BaseModel)  # noqa: E741
 
 @dataclass(frozen=True)
 class Rows:
-    """What a body held: rows (n, *input_shape) that the model accepts, and the media type they came in."""
+    """What a body held: rows (n, *input_shape) that the model accepts, as a table where the model has columns that are
+    not numbers, and the media type they came in."""
 
-    values: np.ndarray
+    values: np.ndarray | pa.Table
     media_type: str
 
 
@@ -107,12 +110,15 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def as_input(rows: Any, detector: Detector) -> np.ndarray:
-    """Rows as the (n, *input_shape) array that the model scores, checked by the model's own preprocessing.
+def as_input(rows: Any, detector: Detector) -> np.ndarray | pa.Table:
+    """Rows as the model scores them, (n, *input_shape), checked by the model's own preprocessing.
 
     Raises:
-        BadInput: wrong width or shape, ragged rows, strings, NaN, infinities, no rows; names row and column.
+        BadInput: wrong width or shape, ragged rows, a cell of the wrong type, no rows; names row and column.
     """
+    if isinstance(detector.preprocessor, Mixed):
+        # Types do not depend on the rows, so that requests can share a batch.
+        return detector.preprocessor.rows(rows)
     transformed = detector.preprocessor.transform(rows)
     # `transform` has seen every cell; this cast cannot fail, and float64 keeps what JSON said.
     return np.asarray(rows, dtype=np.float64).reshape(len(transformed), *detector.input_shape)
@@ -177,17 +183,19 @@ def _rows_of(document: dict[str, Any], detector: Detector) -> Any:
     return rows
 
 
-def _from_records(records: Any, detector: Detector) -> list[list[Any]]:
+def _from_records(records: Any, detector: Detector) -> list[Any]:
     columns = detector.columns
     if columns is None:
         raise BadInput(f"{detector.name} has no column names; send 'instances'")
     if not isinstance(records, list) or not records:
         raise BadInput("'records' must be a list of objects, at least one")
+    if isinstance(detector.preprocessor, Mixed) and all(isinstance(record, dict) for record in records):
+        return records  # it matches them by name itself, and knows which columns are numbers
     known = set(columns)
     rows = []
     for i, record in enumerate(records):
         if not isinstance(record, dict):
-            raise BadInput(f"row {i}: a record must be an object of column: number", row=i)
+            raise BadInput(f"row {i}: a record must be an object of column: value", row=i)
         for wrong in record.keys() - known:
             raise BadInput(
                 f"row {i}: the model has no column {str(wrong)[:80]!r}", row=i, column=str(wrong)[:80]

@@ -15,8 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
-
+from ebm.data import Values, concat_rows
 from service.errors import ShuttingDown, TooMany
 from service.tasks import LongTask, Scorer, ScoreTask, Steps, Task
 
@@ -78,9 +77,7 @@ class Engine:
         """How many requests wait or are under way, by sort."""
         return {"score": len(self._scores), "task": len(self._waiting) + len(self._active)}
 
-    def submit_score(
-        self, scorer: Scorer, values: np.ndarray, *, timeout_s: float, **options: Any
-    ) -> ScoreTask:
+    def submit_score(self, scorer: Scorer, values: Values, *, timeout_s: float, **options: Any) -> ScoreTask:
         """Queue rows (n, ...) for `scorer`; the future gives `scorer.judge(...)` of exactly these rows."""
         task = ScoreTask(deadline=self.clock() + timeout_s, scorer=scorer, values=values, options=options)
         self._put(self._scores, task, len(self._scores), self.queue_size, "score")
@@ -157,7 +154,7 @@ class Engine:
 
     def _batch(self, scorer: Scorer, tasks: list[ScoreTask]) -> None:
         try:
-            values = tasks[0].values if len(tasks) == 1 else np.concatenate([task.values for task in tasks])
+            values = tasks[0].values if len(tasks) == 1 else concat_rows([task.values for task in tasks])
             energy = scorer.energies(values)
             self._on_batch(len(tasks), len(values))
         except Exception as error:

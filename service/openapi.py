@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from ebm.detector import Detector
+from ebm.preprocessing import Mixed
 from service.registry import Registry
 from service.schemas.problems import ProblemDocument
 
@@ -62,6 +63,8 @@ def parameters(options: type[BaseModel], *, resize: bool = False) -> list[dict[s
 
 def example_row(detector: Detector) -> list[Any]:
     """A row that the model accepts: the training means, or a ring drawn in the model's range of grey."""
+    if isinstance(detector.preprocessor, Mixed):
+        return detector.preprocessor.example()
     schema = detector.preprocessor.schema()
     if schema["kind"] != "image":
         return [float(f"{column['mean']:.6g}") for column in schema["columns"]]

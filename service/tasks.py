@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ebm.data import Values
 from ebm.errors import Cancelled
 from service.errors import DeadlinePassed
 
@@ -53,7 +54,7 @@ class Scorer(Protocol):
 @dataclass(eq=False, kw_only=True)
 class ScoreTask(Task):
     scorer: Scorer
-    values: np.ndarray
+    values: Values
     options: dict[str, Any]
 
 

@@ -131,3 +131,13 @@ def check_can(detector: Detector, ability: str) -> None:
 
         able = ", ".join(sorted(detector.can))
         raise Unsupported(f"model {detector.name} cannot {ability}; it can {able}")
+
+
+def check_numbers(detector: Detector, output: Path) -> None:
+    """Refuse .npy where the model's rows are not an array.
+
+    Raises:
+        BadInput: names the output.
+    """
+    if output.suffix.lower() == ".npy" and getattr(detector.preprocessor, "frame", False):
+        raise BadInput(f"{output}: model {detector.name} has rows of mixed types; use .csv or .parquet")

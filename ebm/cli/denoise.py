@@ -16,6 +16,7 @@ from ebm.cli.common import (
     ModelsDir,
     Output,
     check_can,
+    check_numbers,
     check_output,
     drive,
     open_detector,
@@ -26,6 +27,7 @@ from ebm.errors import BadInput
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
     from ebm.cli.rows import Rows
     from ebm.detector import Detector
@@ -60,6 +62,7 @@ def denoise(
     check_can(detector, "denoise")
     if output.suffix.lower() == ".png" and detector.kind != "image":
         raise BadInput(f"{output}: model {detector.name} has rows, not pictures; use .csv, .parquet or .npy")
+    check_numbers(detector, output)
 
     from ebm.cli.rows import read_rows
 
@@ -74,7 +77,8 @@ def denoise(
         say(f"{output}: {len(clean)} denoised")
 
 
-def _write(output: Path, clean: np.ndarray, rows: Rows, detector: Detector) -> None:
+def _write(output: Path, clean: np.ndarray | pa.Table, rows: Rows, detector: Detector) -> None:
+    import numpy as np
     import pyarrow as pa
 
     from ebm.cli.output import write_npy, write_table
@@ -82,7 +86,10 @@ def _write(output: Path, clean: np.ndarray, rows: Rows, detector: Detector) -> N
     from ebm.cli.rows import replace_columns
 
     suffix = output.suffix.lower()
-    if suffix == ".png":
+    if not isinstance(clean, np.ndarray):
+        new = dict(zip(rows.used or clean.column_names, clean.columns, strict=True))
+        write_table(replace_columns(rows.table, new) if rows.table is not None else clean, output)
+    elif suffix == ".png":
         write_picture(output, clean, detector.manifest.input)
     elif suffix == ".npy":
         write_npy(clean.reshape(rows.values.shape), output)

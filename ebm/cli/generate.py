@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +17,7 @@ from ebm.cli.common import (
     Output,
     Seed,
     check_can,
+    check_numbers,
     check_output,
     drive,
     open_detector,
@@ -23,6 +25,9 @@ from ebm.cli.common import (
     say,
 )
 from ebm.errors import BadInput
+
+if TYPE_CHECKING:
+    from ebm.detector import Detector
 
 
 def generate(
@@ -56,29 +61,14 @@ def generate(
     suffix = output.suffix.lower()
     if suffix == ".png" and detector.kind != "image":
         raise BadInput(f"{output}: model {detector.name} has rows, not pictures; use .csv, .parquet or .npy")
+    check_numbers(detector, output)
 
     steps = detector.generate_steps(n, seed=seed, n_steps=n_steps, step_size=step_size, keep_every=keep_every)
     made = drive(steps, "sampling", as_json)
 
-    from ebm.cli.output import write_npy, write_table
-
-    snapshots = None
-    if made.snapshots is not None:
-        # Before the samples: whoever sees these finds the snapshots complete.
-        snapshots = output.with_name(f"{output.stem}.snapshots.npy")
-        write_npy(made.snapshots, snapshots)
-    if suffix == ".npy":
-        write_npy(made.samples, output)
-    elif suffix == ".png":
-        from ebm.cli.pictures import write_picture
-
-        write_picture(output, made.samples, detector.manifest.input)
-    else:
-        import pyarrow as pa
-
-        flat = made.samples.reshape(n, math.prod(detector.input_shape))
-        names = detector.columns or [f"x{i}" for i in range(flat.shape[1])]
-        write_table(pa.table({name: flat[:, i] for i, name in enumerate(names)}), output)
+    # Before the samples: whoever sees these finds the snapshots complete.
+    snapshots = None if made.snapshots is None else _write_snapshots(made.snapshots, output)
+    _write(made.samples, output, detector)
     if as_json:
         about = {"model": detector.name, "version": detector.version, "n": n, "seed": seed}
         print_json(
@@ -86,3 +76,39 @@ def generate(
         )
     else:
         say(f"{output}: {n} samples, seed {seed}" + (f"; {snapshots}" if snapshots else ""))
+
+
+def _write(samples: Any, output: Path, detector: Detector) -> None:
+    import pyarrow as pa
+
+    from ebm.cli.output import write_npy, write_table
+
+    suffix = output.suffix.lower()
+    if suffix == ".npy":
+        write_npy(samples, output)
+    elif suffix == ".png":
+        from ebm.cli.pictures import write_picture
+
+        write_picture(output, samples, detector.manifest.input)
+    elif isinstance(samples, pa.Table):
+        write_table(samples, output)
+    else:
+        flat = samples.reshape(len(samples), math.prod(detector.input_shape))
+        names = detector.columns or [f"x{i}" for i in range(flat.shape[1])]
+        write_table(pa.table({name: flat[:, i] for i, name in enumerate(names)}), output)
+
+
+def _write_snapshots(snapshots: Any, output: Path) -> Path:
+    """<OUT>.snapshots.npy, or, for tables, which no array can hold, .parquet with a column `snapshot`."""
+    from ebm.cli.output import write_npy, write_table
+
+    if not isinstance(snapshots, list):
+        path = output.with_name(f"{output.stem}.snapshots.npy")
+        write_npy(snapshots, path)
+        return path
+    import pyarrow as pa
+
+    path = output.with_name(f"{output.stem}.snapshots.parquet")
+    numbered = [t.append_column("snapshot", pa.array([k] * len(t))) for k, t in enumerate(snapshots)]
+    write_table(pa.concat_tables(numbered) if numbered else pa.table({"snapshot": []}), path)
+    return path

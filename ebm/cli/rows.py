@@ -82,7 +82,7 @@ def read_rows(
 def replace_columns(table: pa.Table, new: dict[str, Any]) -> pa.Table:
     """`table` with the columns of `new` in place of those of the same name, the rest appended."""
     for name, values in new.items():
-        column = pa.array(values)
+        column = values if isinstance(values, pa.ChunkedArray) else pa.array(values)
         at = table.column_names.index(name) if name in table.column_names else -1
         table = table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
     return table

@@ -226,6 +226,10 @@ class Mixed:
         self._set(fitted)
         return self
 
+    def example(self) -> list[Any]:
+        """A usual row, as JSON writes it."""
+        return [column.example for column in self._require_fitted().columns]
+
     def schema(self) -> dict[str, Any]:
         fitted = self._require_fitted()
         columns = [column.describe() for column in fitted.columns]

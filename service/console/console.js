@@ -142,8 +142,11 @@ function parseRows(text) {
   const lines = text.split(/\r?\n/).filter((line) => line.trim());
   const separator = ["\t", ";", ","].find((s) => lines[0].includes(s)) || /\s+/;
   const cells = lines.map((line) => line.trim().split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1")));
-  const number = (cell) => (cell !== "" && !Number.isNaN(Number(cell)) ? Number(cell) : cell === "" ? null : cell);
-  const header = cells[0].every((cell) => typeof number(cell) === "string");
+  /* 007 is a code, not a number. */
+  const number = (cell) => (cell !== "" && !/^-?0\d/.test(cell) && !Number.isNaN(Number(cell)) ? Number(cell)
+    : cell === "" ? null : /^(true|false)$/i.test(cell) ? cell.toLowerCase() === "true" : cell);
+  const names = state.model.columns || [];
+  const header = cells[0].some((cell) => names.includes(cell)) || cells[0].every((cell) => typeof number(cell) === "string");
   if (!header) return { instances: cells.map((row) => row.map(number)) };
   if (cells.length < 2) throw new Error("there is a header, but no row under it");
   return { records: cells.slice(1).map((row) => Object.fromEntries(cells[0].map((name, k) => [name, number(row[k] ?? "")]))) };

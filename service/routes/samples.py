@@ -69,7 +69,12 @@ async def denoise(
         picture = write_png(clean, detector.preprocessor.schema())
         return answers.binary_answer(picture, PNG, loaded.name, loaded.version)
     return answers.json_answer(
-        {"model": loaded.name, "version": loaded.version, "columns": detector.columns, "denoised": clean}
+        {
+            "model": loaded.name,
+            "version": loaded.version,
+            "columns": detector.columns,
+            "denoised": answers.rows_of(clean),
+        }
     )
 
 
@@ -109,8 +114,8 @@ async def generate(
                 "version": loaded.version,
                 "columns": detector.columns,
                 "seed": options.seed,
-                "samples": made.samples,
-                "snapshots": made.snapshots,
+                "samples": answers.rows_of(made.samples),
+                "snapshots": _snapshots(made),
             }
         )
     everything = made.samples
@@ -146,7 +151,15 @@ def _check_steps(n_steps: int, settings: Settings) -> None:
         raise limit_exceeded("n_steps", n_steps, settings.max_steps, "max_steps")
 
 
+def _snapshots(made: Generated) -> Any:
+    """An array, or rows of cells for each table."""
+    kept = made.snapshots
+    return kept if kept is None or isinstance(kept, np.ndarray) else [answers.rows_of(one) for one in kept]
+
+
 def _offers(detector: Detector, first: str) -> list[str]:
     """Media types of an answer, the default first."""
+    if getattr(detector.preprocessor, "frame", False):
+        return [JSON]  # cells that are not all numbers
     pictures = [PNG] if detector.kind == "image" and detector.preprocessor.shape[0] in (1, 3) else []
     return [first, *(other for other in (JSON, NPY, *pictures) if other != first)]

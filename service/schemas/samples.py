@@ -25,9 +25,12 @@ class DenoiseRequest(DenoiseOptions):
     """Noisy rows in the units of the training data."""
 
     instances: list[Any] | None = Field(
-        None, description="rows: lists of numbers; images (H, W), (H, W, C) or flat"
+        None, description="rows: lists of cells; images (H, W), (H, W, C) or flat"
     )
-    records: list[dict[str, float]] | None = Field(None, description="rows as objects of column: number")
+    records: list[dict[str, Any]] | None = Field(
+        None,
+        description="rows as objects of column: value (number, text, true, false, null, ISO time)",
+    )
 
 
 class DenoiseAnswer(BaseModel):

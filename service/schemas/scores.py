@@ -36,9 +36,12 @@ class ScoreRequest(ScoreOptions):
     """Rows in the units of the training data: `instances` or, where columns have names, `records`."""
 
     instances: list[Any] | None = Field(
-        None, description="rows: lists of numbers; images (H, W), (H, W, C) or flat"
+        None, description="rows: lists of cells; images (H, W), (H, W, C) or flat"
     )
-    records: list[dict[str, float]] | None = Field(None, description="rows as objects of column: number")
+    records: list[dict[str, Any]] | None = Field(
+        None,
+        description="rows as objects of column: value (number, text, true, false, null, ISO time)",
+    )
 
 
 class NonFinite(BaseModel):

@@ -76,6 +76,12 @@ def run_ebm(*args: object, ok: bool = False) -> Result:
     return answer
 
 
+@pytest.fixture(scope="session")
+def command() -> Ebm:
+    """Runs one command, for models of one's own."""
+    return run_ebm
+
+
 @pytest.fixture
 def ebm(published: Path, monkeypatch: pytest.MonkeyPatch) -> Ebm:
     """Runs one command against the published models."""
