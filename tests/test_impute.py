@@ -69,7 +69,7 @@ def test_a_correlated_gaussian_is_filled_from_its_conditional() -> None:
     config = TrainConfig.model_validate(CONFIG | {"terms": [term]})
     detector = fit_detector(config, x[:5000], x[5000:])
     rows = np.array([[8.0, np.nan], [10.0, np.nan], [12.0, np.nan], [np.nan, -4.0]])
-    found = detector.impute(rows, n_draws=400)
+    found = detector.impute(rows, n_draws=150)
     assert found.acceptance == 1
     filled = np.array([found.rows[0, 1], found.rows[1, 1], found.rows[2, 1], found.rows[3, 0]])
     # x2 given x1 has mean -5 + rho (x1 - 10) / 2, x1 given x2 10 + 2 rho (x2 + 5); in units of their sd within .1.
