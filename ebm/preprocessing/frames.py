@@ -73,8 +73,12 @@ def column_of(cells: Sequence[Any], name: str | int, shown: str) -> pa.Array:
         except (OverflowError, TypeError, ValueError):
             raise BadInput(f"column {shown}: a number too large", column=name) from None
     first = known[0] if known else None
-    row = next((i for i, kind in enumerate(kinds) if kind not in (None, first)), 0)
-    problem = f"holds {clip_text(cells[row])} among cells of another kind ({first})"
+    row = next((i for i, kind in enumerate(kinds) if kind not in (None, first)), None)
+    if row is None:
+        row = next((i for i, kind in enumerate(kinds) if kind is not None), 0)
+        problem = f"is {clip_text(cells[row])}, not a number, text, boolean or time"
+    else:
+        problem = f"holds {clip_text(cells[row])} among cells of another kind ({first})"
     raise BadInput(f"row {row}, column {shown} {problem}", row=row, column=name)
 
 

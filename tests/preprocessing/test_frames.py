@@ -69,6 +69,7 @@ def test_numbers_of_several_types_are_numbers():
         (pd.DataFrame({1: [0], "1": [0]}), "two columns are named '1'"),
         (pa.table([pa.array([1]), pa.array([2])], names=["a", "a"]), "two columns are named 'a'"),
         (pd.DataFrame({"m": [1, "x", 2.0]}), "row 1, column 'm' holds 'x' among cells of another kind"),
+        ({"m": [None, 2j]}, "row 1, column 'm' is 2j, not a number, text"),
         ({"m": ["x", 1, "y"]}, "row 1, column 'm' holds 1 among"),
         ([{"m": None}, {"m": True}, {"m": 3}], "row 2, column 'm' holds 3 among"),
         ([[None, 1], ["x", 2], [5, 3]], "row 2, column 'x0' holds 5 among"),
@@ -91,3 +92,11 @@ def test_no_table(bad, message):
     with pytest.raises(BadInput, match=message) as caught:
         as_table(bad)
     assert "\n" not in str(caught.value)
+
+
+def test_categories_of_polars_and_pandas_stay_categories():
+    texts = pl.DataFrame({"c": pl.Series(["u", "v", None], dtype=pl.Categorical)})
+    codes = pd.DataFrame({"c": pd.Categorical([1, 2, None])})
+    for frame, expected in ((texts, ["u", "v", None]), (codes, [1, 2, None])):
+        column = as_table(frame)["c"]
+        assert pa.types.is_dictionary(column.type) and column.to_pylist() == expected

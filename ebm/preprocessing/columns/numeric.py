@@ -37,7 +37,8 @@ def is_number(kind: pa.DataType) -> bool:
 
 class Numeric(Column):
     """z = (x - mean) / sd over the training values (population sd); a column that does not vary (sd below 1e-9)
-    keeps sd 1, so that it is 0 on the training rows and a departure from the constant still shows."""
+    keeps sd 1, so that it is 0 on the training rows and a departure from the constant still shows. A duration is its
+    number of microseconds."""
 
     type: Literal["numeric"] = "numeric"
     integer: bool = False
