@@ -256,7 +256,7 @@ def _whole_blocks(rows: Any) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return isinstance(value, int | float | np.number)
 
 
 def _seed(random_state: Any) -> int:

@@ -116,6 +116,12 @@ def test_clone_and_parameters() -> None:
     assert not hasattr(copy, "decision_scores_")
 
 
+def test_parameters_reach_the_estimator() -> None:
+    clf = EBM(training_contamination=0.2, network=False, random_state=3).fit(X_TRAIN)
+    found = clf.estimator_.get_params()
+    assert (found["contamination"], found["network"], found["random_state"]) == (0.2, False, 3)
+
+
 def test_contamination_moves_labels_not_scores() -> None:
     few, many = (EBM(contamination=c, network=False).fit(X_TRAIN) for c in (0.05, 0.3))
     assert few.decision_scores_.tolist() == many.decision_scores_.tolist()
