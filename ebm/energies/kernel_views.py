@@ -1,0 +1,241 @@
+"""Kernel energies in several views of the columns, at several bandwidths, as one product of experts."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from ebm.config import Frozen
+from ebm.energies.inducing import inducing_points
+from ebm.energies.kernel import squared_distances
+from ebm.energies.pseudo_anomalies import auroc, pseudo_anomalies
+from ebm.energies.views import View, ViewName
+from ebm.errors import BadInput
+
+ADAPTIVE = (0.0, 0.5, 1.0)
+WIDE = 4.0  # the second bandwidth, as a multiple of the first's square
+EXPERTS = ((0, 1), (1, 1), (2, 1), (0, WIDE), (1, WIDE))  # (index into ADAPTIVE, bandwidth)
+SHARPNESS = 15.0
+CHUNK = 256
+
+
+class KernelViewsConfig(Frozen):
+    """`max_rows`: at most so many training rows are kept as kernel centres, drawn evenly. `n_inducing`: compress them
+    to so many weighted centres (None: keep all). `weighting`: experts count by how well each tells training rows from
+    pseudo-anomalies made of them, or all alike."""
+
+    kind: Literal["kernel_views"] = "kernel_views"
+    views: tuple[ViewName, ...] = Field(default=("standard", "quantile", "tail"), min_length=1)
+    neighbour: int = Field(default=5, ge=1)
+    weighting: Literal["pseudo_anomalies", "equal"] = "pseudo_anomalies"
+    max_rows: int = Field(default=50_000, ge=100)
+    n_inducing: int | None = Field(default=None, ge=16)
+
+    def build(self, shape: tuple[int, ...]) -> nn.Module:
+        return KernelViews(shape, self)
+
+
+class KernelViews(nn.Module):
+    """E(x) = sum_k w_k (E_k(x) - mean_k) / sd_k over experts k = (view g, alpha, f), with
+
+        E_k(x) = -log sum_i n_i exp(-|g(x) - g(x_i)|^2 / (2 s_i^2)),   s_i^2 = f (2 m / d (r_i / m)^alpha + v_i).
+
+    r_i is the squared distance of training row i to its 5th neighbour in the view, m its median (at least .001 d),
+    r_i at least .05 m; alpha is 0, 1/2 or 1 (an adaptive bandwidth: Breiman, Meisel and Purcell 1977), f is 1 or 4.
+    Each E_k is minus the log density of Parzen (1962) up to a constant where alpha = 0, and the exact optimum of
+    denoising score matching at noise s (Vincent 2011). mean_k and sd_k are those of the leave-one-out energies of the
+    training rows. n_i = 1 and v_i = 0, but for a compressed energy, whose centres stand for n_i rows each, at mean
+    squared distance v_i d from them.
+
+    w_k is proportional to exp(15 (a_k - max a)), with a_k the AUROC of E_k at telling training rows (left out) from
+    pseudo-anomalies, see `pseudo_anomalies`; labels are never used.
+
+    x is (B, *shape), flattened; the answer is (B,).
+
+    Raises:
+        BadInput: `fit` got fewer than 2 rows, or the energy is used before `fit`.
+    """
+
+    noise_conditional = False
+    centres: Tensor  # (M, d) training rows
+    masses: Tensor  # (M,)
+    radii: Tensor  # (V, M): r_i, floored
+    spreads: Tensor  # (V, M): v_i
+    means: Tensor  # (V, K)
+    sds: Tensor
+    weights: Tensor
+
+    def __init__(self, shape: tuple[int, ...], config: KernelViewsConfig):
+        super().__init__()
+        self.config = config
+        self.dim = math.prod(shape)
+        self.views = nn.ModuleList(View(name, self.dim) for name in config.views)
+        n_views, k = len(config.views), len(EXPERTS)
+        for name, size in (("centres", (0, self.dim)), ("masses", (0,))):
+            self.register_buffer(name, torch.zeros(size))
+        for name in ("radii", "spreads"):
+            self.register_buffer(name, torch.zeros(n_views, 0))
+        self.register_buffer("means", torch.zeros(n_views, k))
+        self.register_buffer("sds", torch.ones(n_views, k))
+        self.register_buffer("weights", torch.full((n_views, k), 1 / (n_views * k)))
+        self._mapped: list[Tensor] | None = None
+
+    # -- fitting ----------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Keep rows of x (N, *shape) as centres; set bandwidths, standardisation and weights."""
+        flat = x.flatten(1)
+        if len(flat) < 2:
+            raise BadInput(f"the kernel energy needs at least 2 training rows, got {len(flat)}")
+        for view in self.views:
+            view.fit(flat)  # type: ignore[operator]
+        # Any fixed order would do; a seeded permutation keeps sorted files from being cut off at one end.
+        order = torch.randperm(len(flat), generator=torch.Generator().manual_seed(0))
+        kept = flat[order[: self.config.max_rows].sort().values]
+        self._keep(kept, torch.ones(len(kept), dtype=x.dtype), None)
+        sample = order[:5000] if len(flat) > 5000 else torch.arange(len(flat))
+        self._standardise(self.expert_energies(kept[_below(sample, kept)], own=_below(sample, kept)))
+        if self.config.weighting == "pseudo_anomalies" and len(flat) >= 20:
+            self.weights = self._pseudo_weights(flat[order[:1500]])
+        if self.config.n_inducing is not None and len(kept) > self.config.n_inducing:
+            self.compress(self.config.n_inducing)
+
+    @torch.no_grad()
+    def compress(self, n_inducing: int) -> None:
+        """Replace the centres by `n_inducing` of them that stand for the rest, in place."""
+        mapped = [view(self.centres) for view in self.views]
+        points = inducing_points(torch.cat(mapped, 1), n_inducing)
+        spreads = [points.spread(g) / self.dim for g in mapped]
+        self._keep(self.centres[points.index], points.masses, self.radii[:, points.index])
+        self.spreads = torch.stack(spreads)
+
+    def _keep(self, rows: Tensor, masses: Tensor, radii: Tensor | None) -> None:
+        self.centres, self.masses, self._mapped = rows.clone(), masses, None
+        mapped = self._centres()
+        self.radii = radii if radii is not None else torch.stack([self._radii(g) for g in mapped])
+        self.spreads = torch.zeros_like(self.radii)
+
+    def _radii(self, g: Tensor) -> Tensor:
+        """r_i, floored; duplicates make neighbour distances 0."""
+        k = min(self.config.neighbour, len(g) - 1)
+        r = torch.cat(
+            [squared_distances(p, g).topk(k + 1, largest=False).values[:, -1] for p in g.split(CHUNK)]
+        )
+        return r.clamp_min(0.05 * float(r.median().clamp_min(1e-3 * self.dim)))
+
+    def _standardise(self, energies: Tensor) -> None:
+        """energies (n, V, K) of training rows left out."""
+        self.means = energies.mean(0)
+        self.sds = energies.std(0).clamp_min(1e-6)
+
+    def _pseudo_weights(self, rows: Tensor) -> Tensor:
+        small = KernelViews((self.dim,), self.config.model_copy(update={"weighting": "equal"}))
+        small.views = self.views
+        small._keep(rows, torch.ones(len(rows), dtype=rows.dtype), None)
+        normal = small.expert_energies(rows, own=torch.arange(len(rows))).flatten(1)
+        kinds = pseudo_anomalies(rows, n=min(600, 4 * len(rows)), seed=0).values()
+        fakes = [small.expert_energies(fake).flatten(1) for fake in kinds]
+        a = torch.tensor(
+            [[auroc(normal[:, k], fake[:, k]) for k in range(normal.shape[1])] for fake in fakes]
+        ).mean(0)
+        w = torch.exp(SHARPNESS * (a - a.max()))
+        return (w / w.sum()).to(rows.dtype).reshape(self.weights.shape)
+
+    # -- energies ---------------------------------------------------------------------------------------------------
+
+    def expert_energies(self, x: Tensor, own: Tensor | None = None) -> Tensor:
+        """(B, V, K) raw energies of the experts; `own` (B,) is the centre that each row itself is, to be left out."""
+        if len(self.centres) == 0:
+            raise BadInput("the kernel energy has no training rows: call fit first")
+        parts = [
+            torch.stack([self._view_energies(v, rows, mine) for v in range(len(self.views))], 1)
+            for rows, mine in zip(
+                x.split(CHUNK), own.split(CHUNK) if own is not None else [None] * len(x), strict=False
+            )
+        ]
+        return torch.cat(parts) if parts else x.new_zeros(0, *self.weights.shape)
+
+    def _view_energies(self, v: int, x: Tensor, own: Tensor | None) -> Tensor:
+        """(B, K): each exponential serves two bandwidths, exp(-a) = exp(-a / 4)^4."""
+        distances = squared_distances(self.views[v](x), self._centres()[v])
+        masses = self.masses
+        if own is not None:
+            masses = masses.expand(len(x), -1).clone()
+            masses[torch.arange(len(x)), own] -= 1
+        typical = self._typical(v)
+        energies: dict[tuple[int, float], Tensor] = {}
+        for i, alpha in enumerate(ADAPTIVE):
+            squared = 2 * typical / self.dim * (self.radii[v] / typical) ** alpha + self.spreads[v]
+            exponents = distances * (-0.5 / WIDE / squared)
+            if own is not None:
+                exponents = exponents.masked_fill(masses <= 0, -torch.inf)
+            top = exponents.max(1, keepdim=True).values
+            wide = torch.exp(exponents - top)
+            narrow = wide.square().square()
+            for f, kernels, shift in ((WIDE, wide, top), (1, narrow, WIDE * top)):
+                if (i, f) in EXPERTS:
+                    total = kernels @ masses if own is None else (kernels * masses).sum(1)
+                    energies[i, f] = -total.log() - shift.squeeze(1)
+        return torch.stack([energies[expert] for expert in EXPERTS], 1)
+
+    def _typical(self, v: int) -> float:
+        """m: the floor on r_i is .05 m, so the median is unmoved by it."""
+        return max(float(self._median[v]), 1e-3 * self.dim)
+
+    @property
+    def _median(self) -> Tensor:
+        return self.radii.median(1).values
+
+    def _centres(self) -> list[Tensor]:
+        if self._mapped is None:
+            self._mapped = [view(self.centres) for view in self.views]
+        return self._mapped
+
+    def combine(self, energies: Tensor) -> Tensor:
+        """(B, V, K) -> (B,): the weighted sum of standardised experts."""
+        return ((energies - self.means) / self.sds * self.weights).sum((1, 2))
+
+    def forward(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
+        if sigma is not None:
+            raise BadInput("the kernel energy over views has no noise levels: call it without sigma")
+        return self.combine(self.expert_energies(x.flatten(1)))
+
+    @torch.no_grad()
+    def leave_one_out(self, x: Tensor) -> Tensor:
+        """(N,) energies of training rows x (N, *shape), each as if it were not among the centres.
+
+        Rows that are no centres (a compressed energy, or more rows than `max_rows`) lose one of the mass of the
+        nearest centre, which stands for them.
+        """
+        flat = x.flatten(1)
+        return torch.cat(
+            [self.combine(self.expert_energies(part, own=self._nearest(part))) for part in flat.split(CHUNK)]
+        )
+
+    def _nearest(self, x: Tensor) -> Tensor:
+        total: Any = sum(
+            squared_distances(view(x), g) for view, g in zip(self.views, self._centres(), strict=True)
+        )
+        return total.argmin(1)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        self._mapped = None  # the cache follows the buffers to another device or type
+        return super()._apply(fn, recurse)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # The number of centres is the data's, so buffers take the stored size before they are filled.
+        self._mapped = None
+        for name in ("centres", "masses", "radii", "spreads"):
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                setattr(self, name, stored.new_empty(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _below(index: Tensor, rows: Tensor) -> Tensor:
+    return index[index < len(rows)]
