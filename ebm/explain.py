@@ -60,6 +60,10 @@ class Explanation:
         """(N, d) int: column indices, the largest contribution first; ties in column order."""
         return np.argsort(-self.contributions, axis=1, kind="stable")
 
+    def figure(self, row: int = 0, top: int = 10) -> Figure:
+        """`explanation_figure` of one row."""
+        return explanation_figure(self, row, top)
+
     def name(self, column: int) -> str:
         """What to call a column: its name, or x0, x1, ..."""
         return self.columns[column] if self.columns is not None else f"x{column}"

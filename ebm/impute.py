@@ -115,8 +115,7 @@ def impute_steps(
         if source.donors is None and bool(discrete.any()):
             draws = cells.project(preprocessor, draws.flatten(0, 1)).reshape(draws.shape)
         draws = draws.cpu()
-        mean = draws[:, 0] if n_draws == 1 else mean.cpu()
-        filled.append(_typical(draws, mean, owners, discrete.cpu()))
+        filled.append(_typical(draws, mean.cpu(), owners, discrete.cpu()))
         spreads.append(_spread(preprocessor, draws, owners, discrete.cpu()))
         if keep_draws:
             kept.append(draws)
@@ -153,7 +152,7 @@ def _donor_missing(preprocessor: Any, donors: Parzen | None) -> Tensor | None:
 
 def _typical(draws: Tensor, mean: Tensor, owners: Tensor, discrete: Tensor) -> Tensor:
     """(B, n, D), (B, D) -> (B, D): the mean of columns that have a continuous coordinate, the mode of the others."""
-    # All draws alike, e.g. the observed cells: their mean may round away from them.
+    # All draws alike: the observed cells, whose mean may round away from them, or a single draw.
     found = torch.where((draws == draws[:, :1]).all(1), draws[:, 0], mean)
     rows = torch.arange(len(draws))
     for block in _categories(owners, discrete):

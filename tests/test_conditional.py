@@ -164,7 +164,16 @@ def test_a_term_may_say_what_its_donors_are(generator) -> None:
 def test_langevin_draws_the_conditional_of_a_noise_conditional_energy(generator) -> None:
     energy = Gaussian(torch.zeros(2), torch.linalg.inv(COVARIANCE))
     levels = torch.logspace(math.log10(1.5), math.log10(0.05), 18).tolist()
-    draws, mean, _ = finish(langevin_draws(energy, levels, observed(1.0), SECOND_MISSING, 1000, generator))
+    seen: list[tuple[float, float]] = []
+
+    def spied(x: Tensor, sigma: float) -> Tensor:
+        seen.append((sigma, float((x.detach()[:, 0] - 1).std())))
+        return energy(x, sigma)
+
+    draws, mean, _ = finish(langevin_draws(spied, levels, observed(1.0), SECOND_MISSING, 1000, generator))  # type: ignore[arg-type]
+    assert all(
+        sd == pytest.approx(sigma, rel=0.15) for sigma, sd in seen
+    )  # the whole row has the level's noise
     assert (draws[0, :, 0] == 1).all()
     # Unadjusted, with a finite ladder: within a bias of .05 beside the standard error, .02.
     assert mean[0, 1].item() == pytest.approx(RHO, abs=0.08)

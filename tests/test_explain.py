@@ -84,6 +84,13 @@ def test_the_normal_version_is_normal_and_keeps_what_need_not_change(detector, c
     assert (found.normal_energy > median - 0.1 * abs(median)).mean() > 0.9
 
 
+def test_cells_of_more_digits_than_float32_are_kept(detector, corrupted) -> None:
+    rows = corrupted[0].astype(float) * (1 + 1e-9)
+    found = detector.explain(rows)
+    assert found.changed.sum(1).mean() < 8
+    np.testing.assert_array_equal(found.normal_version[~found.changed], rows[~found.changed])
+
+
 def test_sparse_answers_change_few_columns(detector, corrupted) -> None:
     assert detector.explain(corrupted[0]).changed.sum(1).mean() < 8
     assert detector.explain(corrupted[0], sparse=False).changed.sum(1).mean() > 25
@@ -236,7 +243,7 @@ def test_the_figure_shows_all_of_the_energy_above_normal(detector: Detector, cor
 
 def test_the_figure_is_drawn_with_any_text(mixed: Detector) -> None:
     rows = changed_cell(mixed_rows(2, 2), "kind", 0, "costs $1 to $2, or _more_, for a very long name")
-    figure = explanation_figure(mixed.explain(rows), 0)
+    figure = mixed.explain(rows).figure(0)
     label = figure.axes[0].get_yticklabels()[0].get_text()
     assert label.startswith(r"kind = costs \$1 to \$2")
     figure.draw_without_rendering()

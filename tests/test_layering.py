@@ -24,6 +24,12 @@ MAY_IMPORT = {
     "energies": FOUNDATION,
     "samplers": FOUNDATION | {"energies"},
     "objectives": FOUNDATION | {"energies", "samplers"},
+    "steps": set(),
+    "cells": FOUNDATION | {"preprocessing"},
+    "parzen": FOUNDATION | {"energies"},
+    "attribution": FOUNDATION | {"samplers", "steps"},
+    "nearest": FOUNDATION | {"attribution", "parzen", "samplers", "steps"},
+    "conditional": FOUNDATION | {"energies", "parzen", "samplers", "steps"},
 }
 PICKLERS = {"pickle", "cPickle", "joblib", "dill", "cloudpickle", "shelve"}
 

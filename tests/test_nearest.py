@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
-from ebm.nearest import Surroundings, nearest_normal
+from ebm.nearest import Surroundings, descend, nearest_normal, pull_back
 from ebm.parzen import Parzen, nearest
 from ebm.samplers.gradient import energy_and_gradient
 from ebm.steps import finish
@@ -51,6 +52,29 @@ def test_the_sparse_answer_changes_only_the_column_at_fault() -> None:
     assert (bowl(found) <= 2).all() and (bowl(found) > 1.95).all()
     dense = finish(nearest_normal(bowl, x, around(2.0), sparse=False))
     assert (dense != x).all()
+
+
+def test_a_step_that_overshoots_is_shortened() -> None:
+    # Far out the energy grows like a logarithm, and the first step would land three times as far on the other side.
+    def energy(x: Tensor) -> Tensor:
+        return 5 * (1 + x.square().sum(1)).log()
+
+    found = finish(descend(energy, torch.tensor([[100.0, 10.0], [0.1, 0.0]]), 0.5))
+    assert (energy(found) <= 0.5).all() and found[1].tolist() == pytest.approx([0.1, 0.0])
+    assert found[0, 0] / found[0, 1] == pytest.approx(10, rel=1e-3)  # straight towards the centre
+
+
+def test_on_the_way_back_a_category_stays_and_a_number_moves() -> None:
+    # Coordinates 1 and 2 are a number and its null indicator, 0 a category.
+    parts = replace(around(2.0), owners=torch.tensor([0, 1, 1]), n_columns=2)
+    parts = replace(parts, discrete=torch.tensor([True, False, True]))
+    x, deep = (
+        torch.tensor([[3.0, 4.0, 0.5], [3.0, 4.0, 3.0]]),
+        torch.tensor([[0.5, 0.0, 0.5], [0.5, 0.0, 0.5]]),
+    )
+    found = finish(pull_back(bowl, x, deep, parts))
+    assert found[0, 0] == 0.5 and found[0, 2] == 0.5 and 1.8 < found[0, 1] < 2  # E = 2
+    assert found[1].tolist() == deep[1].tolist()  # the number was null: it comes with the indicator
 
 
 def test_on_a_plateau_it_goes_to_the_nearest_normal_donor() -> None:

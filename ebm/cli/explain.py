@@ -153,8 +153,7 @@ def _as_columns(answer: Explanation, top: int) -> dict[str, Any]:
 
 def _draw(answer: Explanation, row: int | None, top: int, path: Path) -> None:
     from ebm.cli.output import beside
-    from ebm.explain import explanation_figure
 
-    figure = explanation_figure(answer, int(answer.energy.argmax()) if row is None else row, top)
+    figure = answer.figure(int(answer.energy.argmax()) if row is None else row, top)
     with beside(path) as file:
         figure.savefig(file, format=path.suffix[1:].lower(), dpi=120)
