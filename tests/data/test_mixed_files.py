@@ -66,6 +66,14 @@ def test_known_types_decide(tmp_path):
     }  # fmt: skip
 
 
+def test_known_types_always_give_a_table(tmp_path):
+    (tmp_path / "n.csv").write_text("a,b\n1,2\n3,4\n")
+    values = read(tmp_path / "n.csv", cells={"a": "numeric", "b": "categorical"}).values
+    assert isinstance(values, pa.Table) and values.to_pydict() == {"a": [1.0, 3.0], "b": ["2", "4"]}
+    pq.write_table(pa.table({"a": [2**53 + 1]}), tmp_path / "n.parquet")
+    assert read(tmp_path / "n.parquet", cells={"a": "numeric"}).values["a"].to_pylist() == [2**53 + 1]
+
+
 @pytest.mark.parametrize(
     "kind, column, message",
     [
@@ -125,6 +133,8 @@ def test_fingerprint_follows_content_and_not_memory(path):
     pieces = pa.concat_tables([whole.values.slice(0, 1), whole.values.slice(1)])
     same = Table(pieces, whole.columns, whole.labels, "elsewhere")
     assert same.fingerprint() == whole.fingerprint()
+    nulls = [Table(pa.table({"a": cells}), ["a"], None, "") for cells in ([None, 1.0], [1.0, None])]
+    assert nulls[0].fingerprint() != nulls[1].fingerprint()
     others = {whole.fingerprint()}
     for name, cells in {
         "age": [34.0, 0.0, 51.5],

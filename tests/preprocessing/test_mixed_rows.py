@@ -75,6 +75,20 @@ def test_nulls_of_arrays():
     assert (caught.value.row, caught.value.column) == (1, "c")
 
 
+def test_numbers_are_encoded_alike_alone_and_beside_other_columns():
+    rng = np.random.default_rng(0)
+    x = np.where(rng.random(60) < 0.2, np.nan, rng.normal(5, 2, 60))
+    numbers = pd.DataFrame({"x": x, "copy": 1 - 2 * x, "y": rng.normal(size=60)})
+    alone = Mixed().fit(numbers)
+    beside = Mixed().fit(numbers.assign(text=rng.choice(["u", "v"], 60)))
+    assert alone.shape == (5,) and alone.schema()["columns"] == beside.schema()["columns"][:3]
+    z = beside.transform(numbers.assign(text="u"))[:, :5]
+    np.testing.assert_array_equal(alone.transform(numbers), z)
+    back = alone.inverse(z).to_pandas()
+    np.testing.assert_allclose(back, numbers, atol=1e-5)
+    np.testing.assert_allclose(Mixed().fit(numbers.to_numpy()).inverse(z), numbers, atol=1e-5)
+
+
 def test_missing_and_allow_missing(fitted):
     table = frame().head(30)
     np.testing.assert_array_equal(fitted.missing(table), table.isna().to_numpy())
@@ -173,3 +187,7 @@ def test_many_rows_are_encoded_in_parts(monkeypatch):
         with pytest.raises(BadInput, match=f"row 300, column 0 is {word}") as caught:
             fitted.transform(spoilt)
         assert caught.value.row == 300
+    fitted = Mixed().fit(table)
+    monkeypatch.setattr(mixed, "CHUNK", 128)
+    with pytest.raises(BadInput, match="row 300, column 'age' is missing"):
+        fitted.transform(table.assign(age=table["age"].where(table.index != 300)))

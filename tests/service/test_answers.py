@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from service.answers import choose, non_finite
+from service.answers import choose, json_answer, non_finite, rows_of
 from service.errors import Problem
 
 J, N, P = "application/json", "application/x-npy", "image/png"
@@ -45,3 +49,15 @@ def test_each_number_that_json_cannot_hold_is_named() -> None:
         (0, "b", "-Infinity"),
         (1, "b", "Infinity"),
     ]
+
+
+def test_cells_of_a_table_as_json_has_them():
+    noon = dt.datetime(2024, 1, 1, 12, tzinfo=dt.UTC)
+    table = pa.table({"t": pa.array([noon, None], pa.timestamp("us", "Europe/Berlin")), "b": [True, None]})
+    rows = rows_of(table)
+    assert rows == [[noon, True], [None, None]]
+    assert rows[0][0].utcoffset() == dt.timedelta(0)
+    body = json.loads(json_answer({"rows": rows}).body)
+    assert body == {"rows": [["2024-01-01T12:00:00+00:00", True], [None, None]]}
+    array = np.eye(2)
+    assert rows_of(array) is array
