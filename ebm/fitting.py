@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
@@ -18,20 +18,49 @@ from ebm.calibration import Calibration
 from ebm.detector import Detector, SamplingState
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput
+from ebm.leave_one_out import leave_one_out
 from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
 from ebm.preprocessing import Preprocessor
 from ebm.restoration import level_offsets
-from ebm.training.config import TermConfig, TrainConfig
+from ebm.training.config import ModelConfig, TermConfig
 from ebm.training.loop import Trainer, make_fabric
+from ebm.trimming import trim
+
+Values = Any  # an array, or a table of columns of several types (`pyarrow.Table`)
 
 # (term name, step, n_steps, figures): called every `log_every` steps of each trained term.
 OnTermStep = Callable[[str, int, int, dict[str, float]], None]
 
 
+@dataclass(frozen=True)
+class Fit:
+    """`detector`, and where it was calibrated by leave-one-out: the anomaly scores (n,) of the rows `index` (n,) of the
+    training rows, each by the others."""
+
+    detector: Detector
+    scores: np.ndarray
+    index: np.ndarray
+
+
 def fit_detector(
-    config: TrainConfig,
-    train: np.ndarray | pa.Table,
-    calibration: np.ndarray | pa.Table,
+    config: ModelConfig,
+    train: Values,
+    calibration: Values | None = None,
+    **options: Any,
+) -> Detector:
+    """Fit and train every term on `train` and calibrate on `calibration`, or on `train` itself, left out row by row,
+    where config.calibration says so; both (N, ...) normal rows in user units. Options as for `fit`.
+
+    Raises:
+        BadInput: the rows cannot be used. Diverged: training failed twice. Cancelled: `should_stop()` was true.
+    """
+    return fit(config, train, calibration, **options).detector
+
+
+def fit(
+    config: ModelConfig,
+    train: Values,
+    calibration: Values | None = None,
     *,
     columns: list[str] | None = None,
     data: DataSummary | None = None,
@@ -39,38 +68,60 @@ def fit_detector(
     resume: bool = False,
     on_step: OnTermStep | None = None,
     should_stop: Callable[[], bool] | None = None,
-) -> Detector:
-    """Fit and train every term on `train`, then calibrate on `calibration`; both (N, ...) normal rows in user units.
+) -> Fit:
+    """`fit_detector`, with what it says of the training rows.
 
     Args:
         checkpoints: folder for the terms' checkpoints, which `resume` continues from.
-
-    Raises:
-        BadInput: the rows cannot be used. Diverged: training failed twice. Cancelled: `should_stop()` was true.
     """
-    if len(calibration) < 2:
-        raise BadInput(f"calibration needs at least 2 normal rows, got {len(calibration)}")
+    by_split = config.calibration == "split"
+    if by_split and (calibration is None or len(calibration) < 2):
+        found = 0 if calibration is None else len(calibration)
+        raise BadInput(f"calibration needs at least 2 normal rows, got {found}")
     preprocessor = config.preprocessing.build().fit(train, columns)
     x = torch.from_numpy(preprocessor.transform(train))
-    held_out = torch.from_numpy(preprocessor.transform(calibration))
+    clean, notes = trim(x, config.contamination)
     fabric = make_fabric(config.accelerator, config.precision)
     terms = tuple(
         Term(name=t.name, energy=t.energy, objective=t.objective, weight=t.weight, sigmas=t.sigmas)
         for t in config.terms
     )
+
+    def fitted(term: TermConfig, module: nn.Module, rows: Tensor, fold: int | None) -> nn.Module:
+        """One energy on `rows`; a fold's is trained for fewer steps and leaves no checkpoint."""
+        seed = config.seed + 1000 * config.terms.index(term)
+        cast(Any, module).fit(rows)
+        if term.objective is not None and fold is None:
+            _train_term(term, module, rows, fabric, seed, checkpoints, resume, on_step, should_stop)
+        elif term.objective is not None and fold is not None:
+            loop = term.training.model_copy(update={"n_steps": max(1, term.training.n_steps // 2)})
+            short = term.model_copy(update={"training": loop})
+            _train_term(short, module, rows, fabric, seed + 1 + fold, None, False, None, should_stop)
+        return module.to("cpu").requires_grad_(False).eval()
+
     torch.manual_seed(config.seed)  # weight initialisation is the one thing torch draws globally
     product = build_energy(terms, preprocessor.shape)
-    for index, term in enumerate(config.terms):
-        module = product.terms[term.name]
-        cast(Any, module).fit(x)
-        if term.objective is not None:
-            _train_term(
-                term, module, x, fabric, config.seed + 1000 * index, checkpoints, resume, on_step, should_stop
-            )
+    for term in config.terms:
+        module = fitted(term, product.terms[term.name], x[clean], None)
+        notes += tuple(getattr(module, "notes", ()))
     product = product.to("cpu").requires_grad_(False).eval()
-    product.standardise(held_out)
-    state = _sampling_state(config, product, x, held_out)
-    return _calibrated(config, terms, preprocessor, product, state, held_out, data)
+    if by_split:
+        assert calibration is not None
+        index = np.arange(len(calibration))
+        held_out = torch.from_numpy(preprocessor.transform(calibration))
+        with torch.no_grad():
+            parts = [product.expert_energies(rows) for rows in held_out.split(1024)]
+        energies = torch.cat(parts)
+    else:
+        index, energies = leave_one_out(config, product, x, clean, fitted)
+        held_out = x[index]
+    calibrating = np.isin(index, clean.numpy()) if not by_split else np.ones(len(index), bool)
+    product.standardise(energies[torch.from_numpy(calibrating)])
+    state = _sampling_state(config, product, x[clean], held_out)
+    detector, scores = _calibrated(
+        config, terms, preprocessor, product, state, energies, calibrating, len(clean), data, notes
+    )
+    return Fit(detector, scores, index)
 
 
 def _train_term(
@@ -95,7 +146,7 @@ def _train_term(
 
 
 def _sampling_state(
-    config: TrainConfig, product: ProductOfExperts, x: Tensor, held_out: Tensor
+    config: ModelConfig, product: ProductOfExperts, x: Tensor, held_out: Tensor
 ) -> SamplingState | None:
     if config.sampling is None:
         return None
@@ -107,22 +158,26 @@ def _sampling_state(
 
 
 def _calibrated(
-    config: TrainConfig,
+    config: ModelConfig,
     terms: tuple[Term, ...],
     preprocessor: Preprocessor,
     product: ProductOfExperts,
     state: SamplingState | None,
-    held_out: Tensor,
+    energies: Tensor,
+    calibrating: np.ndarray,
+    n_train: int,
     data: DataSummary | None,
-) -> Detector:
-    with torch.no_grad():
-        energy = torch.cat([product(part) for part in held_out.split(1024)]).double().numpy()
-    if not np.isfinite(energy).all() or energy.std() == 0:
+    notes: tuple[str, ...],
+) -> tuple[Detector, np.ndarray]:
+    """The detector, calibrated by the rows `calibrating` (n,) of energies (n, K); and the scores of all n rows."""
+    energy = product.combine(energies).double().numpy()
+    used = energy[calibrating]
+    if not np.isfinite(used).all() or used.std() == 0:
         raise BadInput(
             "the energies of the calibration rows are not finite or do not vary; the model is unusable"
         )
-    mean, sd = float(energy.mean()), float(energy.std())
-    n = len(held_out)
+    mean, sd, n = float(used.mean()), float(used.std()), len(used)
+    n_held = n if config.calibration == "split" else 0
     manifest = Manifest(
         name=config.name,
         version=config.version,
@@ -133,14 +188,19 @@ def _calibrated(
         preprocessing=config.preprocessing,
         terms=terms,
         sampling=config.sampling,
-        calibration=CalibrationSummary(n=n, mean=mean, sd=sd, default_fpr=config.default_fpr),
+        calibration=CalibrationSummary(
+            method=config.calibration, n=n, mean=mean, sd=sd, default_fpr=config.default_fpr
+        ),
         data=data
-        or DataSummary(source="", fingerprint="", n_train=0, n_calibration=n, n_test=0, seed=config.seed),
+        or DataSummary(
+            source="", fingerprint="", n_train=n_train, n_calibration=n_held, n_test=0, seed=config.seed
+        ),
+        notes=notes,
         training=config.model_dump(mode="json"),
         versions={
             p: importlib.metadata.version(p) for p in ("torch", "numpy", "scikit-learn", "safetensors")
         },
     )
     # A float32 energy, as scoring will see it, so that calibration and scoring round alike.
-    standardised = (energy.astype(np.float32).astype(np.float64) - mean) / sd
-    return Detector(manifest, preprocessor, product, Calibration.fit(standardised), state)
+    scores = (energy.astype(np.float32).astype(np.float64) - mean) / sd
+    return Detector(manifest, preprocessor, product, Calibration.fit(scores[calibrating]), state), scores

@@ -26,8 +26,10 @@ class Term(Frozen):
 
 
 class CalibrationSummary(Frozen):
-    """Of the `n` held-out normal rows; `mean` and `sd` are their energy's, which standardise the anomaly score."""
+    """Of `n` normal rows, held out (`split`) or left out of training one at a time (`leave_one_out`); `mean` and `sd`
+    are their energy's, which standardise the anomaly score."""
 
+    method: Literal["split", "leave_one_out"] = "split"
     n: int = Field(ge=1)
     mean: float
     sd: float = Field(gt=0)
@@ -60,6 +62,7 @@ class Manifest(Frozen):
     sampling: SamplingConfig | None = None
     calibration: CalibrationSummary
     data: DataSummary
+    notes: tuple[str, ...] = ()
     metrics: dict[str, float] = {}
     baselines: dict[str, dict[str, float]] = {}
     training: dict[str, Any] = {}

@@ -6,11 +6,16 @@ from pydantic import Field
 
 from ebm.energies.conv import ConvConfig, ConvEnergy
 from ebm.energies.kernel import KernelConfig, KernelEnergy
+from ebm.energies.kernel_views import KernelViews, KernelViewsConfig
 from ebm.energies.mlp import MLPConfig, MLPEnergy
 from ebm.energies.product import Expert, ProductOfExperts
 from ebm.energies.residual import ResidualConfig, ResidualEnergy
+from ebm.energies.shallow import ShallowConfig, ShallowEnergy
 
-EnergyConfig = Annotated[MLPConfig | ConvConfig | ResidualConfig | KernelConfig, Field(discriminator="kind")]
+EnergyConfig = Annotated[
+    MLPConfig | ConvConfig | ResidualConfig | ShallowConfig | KernelConfig | KernelViewsConfig,
+    Field(discriminator="kind"),
+]
 
 __all__ = [
     "ConvConfig",
@@ -19,9 +24,13 @@ __all__ = [
     "Expert",
     "KernelConfig",
     "KernelEnergy",
+    "KernelViews",
+    "KernelViewsConfig",
     "MLPConfig",
     "MLPEnergy",
     "ProductOfExperts",
     "ResidualConfig",
     "ResidualEnergy",
+    "ShallowConfig",
+    "ShallowEnergy",
 ]

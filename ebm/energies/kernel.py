@@ -84,6 +84,19 @@ class KernelEnergy(nn.Module):
         widening = 0.5 * self.dim * ((typical + noise) / typical).log().squeeze(1)
         return -torch.logsumexp(log_kernels, 1) + math.log(len(self.centres)) + widening
 
+    @torch.no_grad()
+    def leave_one_out(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """(N,) energies of the rows x that were fitted, in their order, each without its own kernel."""
+        noise = (sigma or 0.0) ** 2
+        typical = self.squared_bandwidths.median()
+        parts = []
+        for start, part in zip(range(0, len(x), 512), x.flatten(1).split(512), strict=True):
+            log_kernels = -squared_distances(part, self.centres) / (2 * (self.squared_bandwidths + noise))
+            log_kernels[torch.arange(len(part)), torch.arange(start, start + len(part))] = -torch.inf
+            parts.append(-torch.logsumexp(log_kernels, 1))
+        widening = 0.5 * self.dim * ((typical + noise) / typical).log()
+        return torch.cat(parts) + math.log(len(self.centres) - 1) + widening
+
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         # The number of centres is the data's, so buffers take the stored size before they are filled.
         for name in ("centres", "squared_bandwidths"):

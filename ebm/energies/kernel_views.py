@@ -94,14 +94,12 @@ class KernelViews(nn.Module):
             raise BadInput(f"the kernel energy needs at least 2 training rows, got {len(flat)}")
         for view in self.views:
             view.fit(flat)  # type: ignore[operator]
-        # Any fixed order would do; a seeded permutation keeps sorted files from being cut off at one end.
-        order = torch.randperm(len(flat), generator=torch.Generator().manual_seed(0))
-        kept = flat[order[: self.config.max_rows].sort().values]
+        kept = flat[sample(len(flat), self.config.max_rows)]
         self._keep(kept, torch.ones(len(kept), dtype=x.dtype), None)
-        sample = order[:5000] if len(flat) > 5000 else torch.arange(len(flat))
-        self._standardise(self.expert_energies(kept[_below(sample, kept)], own=_below(sample, kept)))
-        if self.config.weighting == "pseudo_anomalies" and len(flat) >= 20:
-            self.weights = self._pseudo_weights(flat[order[:1500]])
+        own = sample(len(kept), 5000)
+        self._standardise(self.expert_energies(kept[own], own=own))
+        if self.config.weighting == "pseudo_anomalies" and len(kept) >= 20:
+            self.weights = self._pseudo_weights(kept[sample(len(kept), 1500)])
         if self.config.n_inducing is not None and len(kept) > self.config.n_inducing:
             self.compress(self.config.n_inducing)
 
@@ -206,12 +204,12 @@ class KernelViews(nn.Module):
         return self.combine(self.expert_energies(x.flatten(1)))
 
     @torch.no_grad()
-    def leave_one_out(self, x: Tensor) -> Tensor:
-        """(N,) energies of training rows x (N, *shape), each as if it were not among the centres.
+    def leave_one_out(self, x: Tensor, sigma: float | None = None) -> Tensor:
+        """(N,) energies of rows x (N, *shape) that were kept in `fit`, each as if it had not been.
 
-        Rows that are no centres (a compressed energy, or more rows than `max_rows`) lose one of the mass of the
-        nearest centre, which stands for them.
+        In a compressed energy a row takes its mass, 1, from the centre that stands for it.
         """
+        del sigma
         flat = x.flatten(1)
         return torch.cat(
             [self.combine(self.expert_energies(part, own=self._nearest(part))) for part in flat.split(CHUNK)]
@@ -237,5 +235,8 @@ class KernelViews(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _below(index: Tensor, rows: Tensor) -> Tensor:
-    return index[index < len(rows)]
+def sample(n: int, at_most: int) -> Tensor:
+    """Indices of `at_most` of n rows in ascending order, all of them where they are no more; always the same ones."""
+    if n <= at_most:
+        return torch.arange(n)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:at_most].sort().values

@@ -38,11 +38,16 @@ class ProductOfExperts(nn.Module):
         return torch.stack([self.terms[e.term](x, sigma=e.sigma) for e in self.experts], 1)
 
     @torch.no_grad()
-    def standardise(self, held_out: Tensor) -> None:
-        """Set s_k from held-out normal rows (N, *shape), N >= 2."""
+    def standardise(self, energies: Tensor) -> None:
+        """Set s_k from the experts' energies (N, K) of N >= 2 normal rows that they were not fitted to."""
         if len(self.experts) > 1:
-            self.scales.copy_(self.expert_energies(held_out).std(0).clamp_min(1e-6))
+            self.scales.copy_(energies.std(0).clamp_min(1e-6))
+
+    def combine(self, energies: Tensor) -> Tensor:
+        """(B, K) raw energies of the experts -> (B,)."""
+        weights = torch.tensor([e.weight for e in self.experts], dtype=energies.dtype, device=energies.device)
+        # Not a matrix product, which rounds a row differently with the number of rows beside it.
+        return (energies * (weights / self.scales)).sum(1)
 
     def forward(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
-        weights = torch.tensor([e.weight for e in self.experts], dtype=x.dtype, device=x.device)
-        return self.expert_energies(x) @ (weights / self.scales)
+        return self.combine(self.expert_energies(x))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,9 +12,11 @@ from ebm.energies import EnergyConfig
 from ebm.objectives import ObjectiveConfig
 from ebm.preprocessing import PreprocessorConfig
 from ebm.samplers import SamplerConfig
+from ebm.training import presets
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+FITTED = ("kernel", "kernel_views")  # energies that are fitted in closed form, not trained by an objective
 
 
 class LoopConfig(Frozen):
@@ -36,8 +38,8 @@ class LoopConfig(Frozen):
 class SplitConfig(Frozen):
     """Shares of the normal rows: `train`, then `calibration`; the rest is the test set."""
 
-    train: float = Field(default=0.6, gt=0, lt=1)
-    calibration: float = Field(default=0.2, gt=0, lt=1)
+    train: float = Field(default=0.6, gt=0, le=1)
+    calibration: float = Field(default=0.2, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _fits(self) -> SplitConfig:
@@ -62,7 +64,7 @@ class TermConfig(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> TermConfig:
         conditional = getattr(self.energy, "noise_conditional", False)
-        if self.energy.kind == "kernel":
+        if self.energy.kind in FITTED:
             if self.objective is not None:
                 raise ValueError("a kernel energy is fitted, not trained: remove 'objective'")
         elif self.objective is None:
@@ -102,22 +104,27 @@ class SamplingConfig(Frozen):
         return self
 
 
-class TrainConfig(Frozen):
-    """A model from data to artefact; see `configs/` for complete examples."""
+class ModelConfig(Frozen):
+    """A model from rows to detector; `TrainConfig` adds where the rows are.
 
-    name: str = Field(pattern=NAME)
-    version: str = Field("1", pattern=NAME)
+    `calibration`: by rows set aside (`split`), or by the training rows, each left out in turn (`leave_one_out`: exact
+    for kernel energies, in `folds` folds for trained ones), which costs no rows. `contamination`: the share of
+    anomalies among the training rows, which are then trimmed (`auto`: the share is estimated; None: there are none).
+    """
+
+    name: str = Field(default="detector", pattern=NAME)
+    version: str = Field(default="1", pattern=NAME)
     description: str = ""
     seed: int = Field(default=0, ge=0, lt=2**32)  # scikit-learn takes no larger one
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    data: DataConfig
-    split: SplitConfig = SplitConfig()
     preprocessing: PreprocessorConfig
     terms: tuple[TermConfig, ...]
     sampling: SamplingConfig | None = None
+    calibration: Literal["split", "leave_one_out"] = "split"
+    folds: int = Field(default=2, ge=2, le=20)
+    contamination: Literal["auto"] | Annotated[float, Field(gt=0, le=0.5)] | None = None
     default_fpr: float = Field(default=0.05, gt=0, lt=1)
-    tensorboard: bool = False
 
     # A bound on the field would also count terms that failed, and report them as missing.
     @field_validator("terms")
@@ -128,7 +135,7 @@ class TrainConfig(Frozen):
         return terms
 
     @model_validator(mode="after")
-    def _terms(self) -> TrainConfig:
+    def _terms(self) -> Self:
         energies = {term.name: term.energy for term in self.terms}
         if len(energies) < len(self.terms):
             raise ValueError("two terms have the same name")
@@ -140,11 +147,40 @@ class TrainConfig(Frozen):
         return self
 
 
+class TrainConfig(ModelConfig):
+    """A model from data to artefact; see `configs/` for complete examples.
+
+    `preset: tabular` stands for the preprocessing, terms, sampling and calibration of `presets.tabular`; whatever is
+    given beside it takes precedence.
+    """
+
+    name: str = Field(pattern=NAME)
+    preset: Literal["tabular"] | None = None
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    tensorboard: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("preset") == "tabular":
+            return {"split": {"train": 0.8, "calibration": 0.0}} | presets.tabular() | values
+        return values
+
+    @model_validator(mode="after")
+    def _calibration_rows(self) -> Self:
+        if self.calibration == "split" and self.split.calibration == 0:
+            raise ValueError("calibration 'split' needs rows: give 'split.calibration' above 0")
+        return self
+
+
 def _check_sampler(kind: str, name: str, energy: EnergyConfig) -> None:
     """Found here, or else only after training, when the model is asked to generate."""
     if energy.kind == "kernel":
         return  # it has a noiseless energy and one at each level
-    if kind == "annealed_langevin" and not energy.noise_conditional:
+    if energy.kind == "kernel_views" and kind != "annealed_langevin":
+        return
+    if kind == "annealed_langevin" and not getattr(energy, "noise_conditional", False):
         raise ValueError(f"sampler kind '{kind}' needs a noise-conditional energy; term '{name}' has none")
-    if kind != "annealed_langevin" and energy.noise_conditional:
+    if kind != "annealed_langevin" and getattr(energy, "noise_conditional", False):
         raise ValueError(f"term '{name}' is noise-conditional: it needs sampler kind 'annealed_langevin'")

@@ -43,6 +43,8 @@ class Trainer:
             energy.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
         self.module, self.optimizer = fabric.setup(energy, optimizer)
+        if hasattr(energy, "gradient"):
+            self.module.mark_forward_method("gradient")
         self.average = {k: v.detach().clone() for k, v in energy.named_parameters()}
         self.batches = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(fabric.device).manual_seed(seed + 1)
