@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from torch import Tensor
 
-from ebm.energies import KernelEnergy, ProductOfExperts
+from ebm.energies import KernelEnergy, KernelViews, ProductOfExperts
 from ebm.energies.kernel import squared_distances
 
 
@@ -35,8 +35,8 @@ def find_parzen(product: ProductOfExperts) -> Parzen | None:
     """The mixture of the kernel expert whose widths differ least (then: of the largest share), in the coordinates of
     x; None where there is no such expert.
 
-    That is a term that is a `KernelEnergy`, widened by its expert's noise level, or one with a method `parzen()`
-    that returns a `Parzen` (a kernel over a view of x says there what its centres and widths are in x).
+    That is a `KernelEnergy`, widened by its expert's noise level, or a `KernelViews`, whose centres then have the
+    median width in x.
 
     Its kernels get equal mass. `KernelEnergy` gives kernels of different widths equal height instead, which ranks well,
     but puts nearly all of the mass, s_i^D, at the widest, i.e. at training rows that are themselves odd.
@@ -44,11 +44,11 @@ def find_parzen(product: ProductOfExperts) -> Parzen | None:
     found: list[tuple[float, float, Parzen]] = []
     for expert, scale in zip(product.experts, product.scales.tolist(), strict=True):
         term = product.terms[expert.term]
-        own = getattr(term, "parzen", None)
+        parzen: Parzen | None = None
         if isinstance(term, KernelEnergy):
             parzen = Parzen(term.centres, term.squared_bandwidths)
-        else:
-            parzen = cast(Parzen | None, own()) if callable(own) else None
+        elif isinstance(term, KernelViews):
+            parzen = Parzen(term.centres, term.width.expand(len(term.centres)), term.masses.log())
         if parzen is not None and len(parzen.centres):
             widths = parzen.squared_bandwidths + (expert.sigma or 0.0) ** 2
             spread = float(widths.log().std(correction=0))

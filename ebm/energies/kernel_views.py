@@ -68,6 +68,7 @@ class KernelViews(nn.Module):
     means: Tensor  # (V, K)
     sds: Tensor
     weights: Tensor
+    width: Tensor  # (): squared bandwidth in the coordinates of x itself, for whoever needs one mixture there
 
     def __init__(self, shape: tuple[int, ...], config: KernelViewsConfig):
         super().__init__()
@@ -79,6 +80,7 @@ class KernelViews(nn.Module):
             self.register_buffer(name, torch.zeros(size))
         for name in ("radii", "spreads"):
             self.register_buffer(name, torch.zeros(n_views, 0))
+        self.register_buffer("width", torch.ones(()))
         self.register_buffer("means", torch.zeros(n_views, k))
         self.register_buffer("sds", torch.ones(n_views, k))
         self.register_buffer("weights", torch.full((n_views, k), 1 / (n_views * k)))
@@ -96,6 +98,8 @@ class KernelViews(nn.Module):
             view.fit(flat)  # type: ignore[operator]
         kept = flat[sample(len(flat), self.config.max_rows)]
         self._keep(kept, torch.ones(len(kept), dtype=x.dtype), None)
+        few = kept[sample(len(kept), 2000)]
+        self.width = (self._radii(few).median() / self.dim).clamp_min(1e-6)
         own = sample(len(kept), 5000)
         self._standardise(self.expert_energies(kept[own], own=own))
         if self.config.weighting == "pseudo_anomalies" and len(kept) >= 20:
