@@ -33,7 +33,7 @@ def inducing_points(x: Tensor, m: int, seed: int = 0) -> InducingPoints:
     """
     rows = x.numpy().astype(np.float32)
     model = MiniBatchKMeans(
-        m, batch_size=max(1024, 4 * m), n_init=1, max_iter=20, random_state=seed, init="k-means++"
+        m, batch_size=max(1024, 4 * m), n_init="auto", max_iter=20, random_state=seed, init="k-means++"
     ).fit(rows)
     means = torch.from_numpy(model.cluster_centers_).to(x.dtype)
     nearest = torch.cat([squared_distances(part, x).argmin(1) for part in means.split(64)]).unique()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from ebm.config import Frozen
@@ -19,21 +21,25 @@ from ebm.errors import BadInput
 ADAPTIVE = (0.0, 0.5, 1.0)
 WIDE = 4.0  # the second bandwidth, as a multiple of the first's square
 EXPERTS = ((0, 1), (1, 1), (2, 1), (0, WIDE), (1, WIDE))  # (index into ADAPTIVE, bandwidth)
+FLOOR = -21.5  # exp(4 FLOOR) is the smallest normal float32; subnormal ones are ten times slower
 SHARPNESS = 15.0
-CHUNK = 256
+MAX_LOSS = 0.02
+CELLS = 262_144  # distances at a time: few enough for the cache
+AUTO_FROM, AUTO_INDUCING = 10_000, 768
 
 
 class KernelViewsConfig(Frozen):
     """`max_rows`: at most so many training rows are kept as kernel centres, drawn evenly. `n_inducing`: compress them
-    to so many weighted centres (None: keep all). `weighting`: experts count by how well each tells training rows from
-    pseudo-anomalies made of them, or all alike."""
+    to so many weighted centres (None: keep all; "auto": to 768 where there are more than 10,000, unless a label-free
+    check foresees a loss). `weighting`: experts count by how well each tells training rows from pseudo-anomalies made
+    of them, or all alike."""
 
     kind: Literal["kernel_views"] = "kernel_views"
     views: tuple[ViewName, ...] = Field(default=("standard", "quantile", "tail"), min_length=1)
     neighbour: int = Field(default=5, ge=1)
     weighting: Literal["pseudo_anomalies", "equal"] = "pseudo_anomalies"
     max_rows: int = Field(default=50_000, ge=100)
-    n_inducing: int | None = Field(default=None, ge=16)
+    n_inducing: Annotated[int, Field(ge=16)] | Literal["auto"] | None = "auto"
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         return KernelViews(shape, self)
@@ -65,6 +71,7 @@ class KernelViews(nn.Module):
     masses: Tensor  # (M,)
     radii: Tensor  # (V, M): r_i, floored
     spreads: Tensor  # (V, M): v_i
+    typical: Tensor  # (V,): m
     means: Tensor  # (V, K)
     sds: Tensor
     weights: Tensor
@@ -80,11 +87,13 @@ class KernelViews(nn.Module):
             self.register_buffer(name, torch.zeros(size))
         for name in ("radii", "spreads"):
             self.register_buffer(name, torch.zeros(n_views, 0))
+        self.register_buffer("typical", torch.ones(n_views))
         self.register_buffer("width", torch.ones(()))
         self.register_buffer("means", torch.zeros(n_views, k))
         self.register_buffer("sds", torch.ones(n_views, k))
         self.register_buffer("weights", torch.full((n_views, k), 1 / (n_views * k)))
         self._mapped: list[Tensor] | None = None
+        self.notes: tuple[str, ...] = ()
 
     # -- fitting ----------------------------------------------------------------------------------------------------
 
@@ -104,30 +113,51 @@ class KernelViews(nn.Module):
         self._standardise(self.expert_energies(kept[own], own=own))
         if self.config.weighting == "pseudo_anomalies" and len(kept) >= 20:
             self.weights = self._pseudo_weights(kept[sample(len(kept), 1500)])
-        if self.config.n_inducing is not None and len(kept) > self.config.n_inducing:
-            self.compress(self.config.n_inducing)
+        self._compress_as_configured(kept)
+
+    def _compress_as_configured(self, kept: Tensor) -> None:
+        wanted = self.config.n_inducing
+        if wanted == "auto":
+            if len(kept) > AUTO_FROM:
+                smaller = copy.deepcopy(self)
+                smaller.compress(AUTO_INDUCING)
+                loss = foreseen_loss(self, smaller, kept)
+                if loss <= MAX_LOSS:
+                    self.compress(AUTO_INDUCING)
+                    self.notes = (
+                        f"{len(kept)} rows compressed to {len(self.centres)}: foreseen cost {loss:.2%} AUROC",
+                    )
+                else:
+                    self.notes = (
+                        f"all {len(kept)} rows kept, compression to {len(smaller.centres)} would cost {loss:.2%} AUROC",
+                    )
+        elif wanted is not None and len(kept) > wanted:
+            self.compress(wanted)
 
     @torch.no_grad()
     def compress(self, n_inducing: int) -> None:
         """Replace the centres by `n_inducing` of them that stand for the rest, in place."""
-        mapped = [view(self.centres) for view in self.views]
+        mapped = self._centres()
         points = inducing_points(torch.cat(mapped, 1), n_inducing)
         spreads = [points.spread(g) / self.dim for g in mapped]
+        typical = self.typical
         self._keep(self.centres[points.index], points.masses, self.radii[:, points.index])
-        self.spreads = torch.stack(spreads)
+        self.spreads, self.typical = torch.stack(spreads), typical
 
     def _keep(self, rows: Tensor, masses: Tensor, radii: Tensor | None) -> None:
         self.centres, self.masses, self._mapped = rows.clone(), masses, None
         mapped = self._centres()
         self.radii = radii if radii is not None else torch.stack([self._radii(g) for g in mapped])
         self.spreads = torch.zeros_like(self.radii)
+        # The floor on r_i is .05 m, which leaves the median where it was.
+        self.typical = self.radii.median(1).values.clamp_min(1e-3 * self.dim)
 
     def _radii(self, g: Tensor) -> Tensor:
         """r_i, floored; duplicates make neighbour distances 0."""
         k = min(self.config.neighbour, len(g) - 1)
-        r = torch.cat(
-            [squared_distances(p, g).topk(k + 1, largest=False).values[:, -1] for p in g.split(CHUNK)]
-        )
+        rows = g.cpu().numpy()
+        distances, _ = NearestNeighbors(n_neighbors=k + 1).fit(rows).kneighbors(rows)
+        r = torch.from_numpy(distances[:, -1]).to(g).square()
         return r.clamp_min(0.05 * float(r.median().clamp_min(1e-3 * self.dim)))
 
     def _standardise(self, energies: Tensor) -> None:
@@ -154,11 +184,11 @@ class KernelViews(nn.Module):
         """(B, V, K) raw energies of the experts; `own` (B,) is the centre that each row itself is, to be left out."""
         if len(self.centres) == 0:
             raise BadInput("the kernel energy has no training rows: call fit first")
+        size = max(16, min(1024, CELLS // len(self.centres)))
+        owners = [None] * len(x) if own is None else own.split(size)
         parts = [
             torch.stack([self._view_energies(v, rows, mine) for v in range(len(self.views))], 1)
-            for rows, mine in zip(
-                x.split(CHUNK), own.split(CHUNK) if own is not None else [None] * len(x), strict=False
-            )
+            for rows, mine in zip(x.split(size), owners, strict=False)
         ]
         return torch.cat(parts) if parts else x.new_zeros(0, *self.weights.shape)
 
@@ -169,29 +199,21 @@ class KernelViews(nn.Module):
         if own is not None:
             masses = masses.expand(len(x), -1).clone()
             masses[torch.arange(len(x)), own] -= 1
-        typical = self._typical(v)
+        typical = self.typical[v]
         energies: dict[tuple[int, float], Tensor] = {}
         for i, alpha in enumerate(ADAPTIVE):
             squared = 2 * typical / self.dim * (self.radii[v] / typical) ** alpha + self.spreads[v]
             exponents = distances * (-0.5 / WIDE / squared)
             if own is not None:
                 exponents = exponents.masked_fill(masses <= 0, -torch.inf)
-            top = exponents.max(1, keepdim=True).values
-            wide = torch.exp(exponents - top)
+            top = exponents.amax(1, keepdim=True)
+            wide = torch.exp((exponents - top).clamp_min(FLOOR))
             narrow = wide.square().square()
             for f, kernels, shift in ((WIDE, wide, top), (1, narrow, WIDE * top)):
                 if (i, f) in EXPERTS:
                     total = kernels @ masses if own is None else (kernels * masses).sum(1)
                     energies[i, f] = -total.log() - shift.squeeze(1)
         return torch.stack([energies[expert] for expert in EXPERTS], 1)
-
-    def _typical(self, v: int) -> float:
-        """m: the floor on r_i is .05 m, so the median is unmoved by it."""
-        return max(float(self._median[v]), 1e-3 * self.dim)
-
-    @property
-    def _median(self) -> Tensor:
-        return self.radii.median(1).values
 
     def _centres(self) -> list[Tensor]:
         if self._mapped is None:
@@ -216,14 +238,15 @@ class KernelViews(nn.Module):
         del sigma
         flat = x.flatten(1)
         return torch.cat(
-            [self.combine(self.expert_energies(part, own=self._nearest(part))) for part in flat.split(CHUNK)]
+            [self.combine(self.expert_energies(part, own=self._nearest(part))) for part in flat.split(1024)]
         )
 
     def _nearest(self, x: Tensor) -> Tensor:
-        total: Any = sum(
-            squared_distances(view(x), g) for view, g in zip(self.views, self._centres(), strict=True)
-        )
-        return total.argmin(1)
+        """As `inducing_points` assigns them."""
+        mapped = torch.cat([view(x) for view in self.views], 1)
+        centres = torch.cat(self._centres(), 1)
+        size = max(16, CELLS // len(centres))
+        return torch.cat([squared_distances(p, centres).argmin(1) for p in mapped.split(size)])
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self._mapped = None  # the cache follows the buffers to another device or type
@@ -237,6 +260,23 @@ class KernelViews(nn.Module):
             if stored is not None:
                 setattr(self, name, stored.new_empty(stored.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+@torch.no_grad()
+def foreseen_loss(exact: KernelViews, compressed: KernelViews, rows: Tensor) -> float:
+    """The largest fall in AUROC, over kinds of pseudo-anomalies, from one energy to the other; `rows` are those fitted.
+
+    To the kinds of `pseudo_anomalies` comes `near`: rows moved by a neighbour's distance, which only a sharp energy
+    tells from the data. Of a real anomaly's loss it is a forecast, not a bound.
+    """
+    own = sample(len(rows), 2000)
+    kinds = pseudo_anomalies(rows, n=500, seed=1)
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.randn(500, rows.shape[1], generator=generator, dtype=rows.dtype)
+    kinds["near"] = rows[own[:500]] + exact.width.sqrt() * noise * (rows.std(0) > 0)
+    normal = exact.leave_one_out(rows[own]), compressed.leave_one_out(rows[own])
+    falls = [auroc(normal[0], exact(fake)) - auroc(normal[1], compressed(fake)) for fake in kinds.values()]
+    return max(falls)
 
 
 def sample(n: int, at_most: int) -> Tensor:
