@@ -1,4 +1,4 @@
-"""`ebm train`: from a YAML configuration to a published model."""
+"""`ebm train`: from a YAML configuration, or a preset and a file of rows, to a published model."""
 
 from __future__ import annotations
 
@@ -13,13 +13,45 @@ import typer
 
 from ebm.cli.common import DEFAULT_MODELS, AsJson, ModelsDir, print_json, progress, say
 from ebm.cli.failure import INTERRUPTED, fail
+from ebm.cli.preset import PRESETS, PresetOptions, preset_config, refuse_preset_options
 from ebm.errors import BadInput, Cancelled
 
 SHOWN = ("loss", "real", "fake", "gap")
 
 
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML file; see configs/ for complete ones.")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG|PRESET",
+            help="YAML file (see configs/ for complete ones), or 'tabular', which needs --data and --name.",
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Preset: rows to learn from, CSV, Parquet, npz or npy; nulls and text are fine."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Preset: name of the model.")] = None,
+    version: Annotated[str | None, typer.Option(help="Preset: its version; default 1.")] = None,
+    label: Annotated[str | None, typer.Option(help="Preset: column (npz: array) with labels.")] = None,
+    normal: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Preset: a label that is normal (may be repeated). Only such rows are learnt; the others, "
+            "and a fifth of these, measure how well it works."
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(help="Preset: a column to leave out, as an id (may be repeated).")
+    ] = None,
+    contamination: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|SHARE",
+            help="Preset: there may be anomalies among the rows to learn from; default: all are normal.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Preset: of all that is random; default 0.")] = None,
     models: ModelsDir = DEFAULT_MODELS,
     run_dir: Annotated[
         Path | None, typer.Option(help="Checkpoints, metrics.jsonl, curves; default runs/<name>-<version>.")
@@ -28,12 +60,20 @@ def train(
     publish: Annotated[bool, typer.Option(help="Put the model into the models folder.")] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train, calibrate, measure and publish the model that CONFIG describes.
+    """Train, calibrate, measure and publish the model that CONFIG describes, or a PRESET on a file of rows.
 
     Ctrl-C writes a checkpoint and stops; --resume goes on from there and ends with the same weights.
 
     Example: ebm train configs/breast-cancer.yaml --models models
+
+    Example: ebm train tabular --data rows.csv --name pumps --label state --normal ok
     """
+    options = PresetOptions(
+        data, name, version, label, tuple(normal or ()), tuple(ignore or ()), contamination, seed
+    )
+    preset = str(config) in PRESETS
+    if not preset:
+        refuse_preset_options(config, options)
     with progress(as_json) as bar:
         bar.add_task("loading", total=None)
         from ebm.artifact import publish as publish_detector
@@ -42,7 +82,7 @@ def train(
         from ebm.runs import train as run
         from ebm.training.config import TrainConfig
 
-    settings = read_yaml(TrainConfig, config)
+    settings = preset_config(str(config), options) if preset else read_yaml(TrainConfig, config)
     target = models / settings.name / settings.version
     # Known before the hours of training, not after.
     if publish and target.exists():
@@ -64,13 +104,14 @@ def train(
             detector = run(
                 settings,
                 run_dir=folder,
-                base_dir=config.parent,
+                base_dir=Path() if preset else config.parent,
                 resume=resume,
                 on_step=on_step,
                 should_stop=stopped.is_set,
             )
         except Cancelled as reason:
-            fail(f"{reason}; go on with: ebm train {config} --run-dir {folder} --resume", INTERRUPTED)
+            told = f"{config} {options.arguments()}" if preset else config
+            fail(f"{reason}; go on with: ebm train {told} --run-dir {folder} --resume", INTERRUPTED)
 
     path = publish_detector(detector, models, model_card(detector.manifest)) if publish else None
     metrics, baselines = detector.manifest.metrics, detector.manifest.baselines
@@ -83,10 +124,13 @@ def train(
                 "run_dir": str(folder),
                 "metrics": metrics,
                 "baselines": baselines,
+                "notes": list(detector.manifest.notes),
             }
         )
         return
     say(f"run: {folder}")
+    for note in detector.manifest.notes:
+        say(f"note: {note}")
     if metrics:
         beside = ", ".join(f"{k} {v['auroc']:.4f}" for k, v in baselines.items() if "auroc" in v)
         say(f"AUROC {metrics['auroc']:.4f} ({beside})")

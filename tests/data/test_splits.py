@@ -7,7 +7,7 @@ from ebm.data import split_normal
 from ebm.errors import BadInput
 
 
-@given(st.integers(2, 60), st.integers(1, 40), st.integers(0, 30), st.integers(0, 2**32 - 1))
+@given(st.integers(2, 60), st.integers(0, 40), st.integers(0, 30), st.integers(0, 2**32 - 1))
 def test_every_row_once(train, calibration, rest, seed):
     n = train + calibration + rest
     split = split_normal(n, train, calibration, seed)
@@ -20,6 +20,8 @@ def test_shares():
     split = split_normal(10, 0.6, 0.3, seed=0)
     assert [len(part) for part in (split.train, split.calibration, split.test)] == [6, 3, 1]
     assert len(split_normal(100, 0.29, 0.57, seed=0).train) == 29
+    split = split_normal(10, 1.0, 0.0, seed=0)  # a model calibrated by leave-one-out needs no others
+    assert [len(part) for part in (split.train, split.calibration, split.test)] == [10, 0, 0]
 
 
 def test_seed_decides():
@@ -42,7 +44,8 @@ def test_split_is_random_not_by_position():
         (3, 1, 1, "leave 1 for training"),
         (4, 0.6, 0.2, "none for calibration"),
         (10, 8, 3, "8 training and 3 calibration rows wanted, but only 10"),
-        (10, 1.0, 0.2, "train: 1.0 is neither"),
+        (10, 1.01, 0.2, "train: 1.01 is neither"),
+        (10, 1.0, 0.2, "10 training and 2 calibration rows wanted, but only 10"),
         (10, -1, 2, "train: -1"),
         (10, 0.5, float("nan"), "calibration: nan"),
         (0, 0.5, 0.2, "0 normal rows"),
