@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pyarrow as pa
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from ebm.explain import Explanation
     from ebm.impute import Imputed
 
-# Products of fewer than 8 rows round otherwise (measured: torch 2.13, x86), and a row's score must not depend, even in
-# its last bit, on the rows beside it.
-BLOCK = 16
 LARGEST = np.finfo(np.float64).max
 
 
@@ -221,9 +217,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
 
     def _scores(self, X: Any) -> Scores:
         check_is_fitted(self)
-        rows = self._validated(X)
-        n = len(rows)
-        return self.detector_.judge(self.detector_.energies(_whole_blocks(rows))[:n])
+        return self.detector_.score(self._validated(X))
 
     def _validated(self, X: Any, reset: bool = False) -> Any:
         """Rows as the detector takes them, checked against the columns that were fitted."""
@@ -247,12 +241,6 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         note = calibration.note(fpr=self.fpr)
         if note is not None:
             warnings.warn(note, UserWarning, stacklevel=3)
-
-
-def _whole_blocks(rows: Any) -> Any:
-    """The last row again until there are a multiple of `BLOCK`."""
-    parts = [rows] + [rows[-1:]] * (-len(rows) % BLOCK)
-    return pa.concat_tables(parts) if isinstance(rows, pa.Table) else np.concatenate(parts)
 
 
 def _is_number(value: Any) -> bool:

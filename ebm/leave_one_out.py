@@ -33,8 +33,9 @@ def leave_one_out(
         fitted: trains a fresh energy of a term on some rows, as `ebm.fitting` does.
     """
     limits = [getattr(term.energy, "max_rows", len(clean)) for term in config.terms]
-    kept = clean[sample(len(clean), min(limits))]
-    kept = kept[sample(len(kept), MAX_ROWS)]
+    position = sample(len(clean), min(limits))
+    position = position[sample(len(position), MAX_ROWS)]
+    kept = clean[position]
     seen = torch.zeros(len(x), dtype=torch.bool)
     seen[clean] = True
     others = torch.nonzero(~seen).squeeze(1)[: MAX_ROWS - len(kept) if len(kept) < MAX_ROWS else 0]
@@ -44,7 +45,7 @@ def leave_one_out(
         module = product.terms[term.name]
         sigmas = [e.sigma for e in product.experts if e.term == term.name]
         if hasattr(module, "leave_one_out"):
-            own = {s: cast(Any, module).leave_one_out(x[kept], sigma=s) for s in sigmas}
+            own = {s: cast(Any, module).leave_one_out(x[kept], own=position, sigma=s) for s in sigmas}
         else:
             own = _cross_fitted(config, term, module, x, clean, kept, sigmas, fitted)
         rest = {s: _energies(module, x[others], s) for s in sigmas}

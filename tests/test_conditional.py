@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ebm.conditional import Proposal, corrected_draws, langevin_draws, pooled
-from ebm.energies import Expert, KernelConfig, KernelEnergy, ProductOfExperts
+from ebm.energies import Expert, KernelConfig, KernelEnergy, KernelViewsConfig, ProductOfExperts
 from ebm.energies.analytic import Gaussian
 from ebm.parzen import Parzen, find_parzen
 from ebm.steps import finish
@@ -145,20 +145,17 @@ def test_donors_come_from_the_kernel_whose_widths_differ_least(generator) -> Non
     assert find_parzen(ProductOfExperts({"other": product.terms["other"]}, experts[2:])) is None
 
 
-def test_a_term_may_say_what_its_donors_are(generator) -> None:
-    class View(torch.nn.Module):
-        def __init__(self, inner: KernelEnergy):
-            super().__init__()
-            self.inner = inner
-
-        def parzen(self) -> Parzen:
-            return Parzen(self.inner.centres / 2, self.inner.squared_bandwidths / 4)
-
-    x = correlated(10, generator)
-    found = find_parzen(ProductOfExperts({"view": View(kernel(x, 0.4))}, [Expert("view", None, 1.0)]))
-    assert found is not None
-    torch.testing.assert_close(found.centres, x / 2)
-    torch.testing.assert_close(found.squared_bandwidths, torch.full((10,), 0.1))
+def test_the_donors_of_kernels_over_views_are_their_centres_at_one_width_in_x(generator) -> None:
+    x = correlated(100, generator) * torch.tensor([1.0, 3.0])
+    term = KernelViewsConfig(n_inducing=16).build((2,))
+    term.fit(x)  # type: ignore[operator]
+    found = find_parzen(ProductOfExperts({"views": term}, [Expert("views", None, 1.0)]))
+    assert found is not None and found.log_masses is not None
+    torch.testing.assert_close(found.centres, term.centres)
+    torch.testing.assert_close(found.log_masses.exp().sum(), torch.tensor(100.0))
+    # The width is the median squared distance to the 5th neighbour, over the dimension.
+    fifth = torch.cdist(x, x).square().sort(1).values[:, 5].median()
+    torch.testing.assert_close(found.squared_bandwidths, (fifth / 2).expand(len(found.centres)))
 
 
 def test_langevin_draws_the_conditional_of_a_noise_conditional_energy(generator) -> None:

@@ -30,6 +30,8 @@ MAY_IMPORT = {
     "attribution": FOUNDATION | {"samplers", "steps"},
     "nearest": FOUNDATION | {"attribution", "parzen", "samplers", "steps"},
     "conditional": FOUNDATION | {"energies", "parzen", "samplers", "steps"},
+    "trimming": FOUNDATION | {"energies"},
+    "leave_one_out": FOUNDATION | {"energies", "training"},
 }
 PICKLERS = {"pickle", "cPickle", "joblib", "dill", "cloudpickle", "shelve"}
 

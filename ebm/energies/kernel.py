@@ -85,14 +85,14 @@ class KernelEnergy(nn.Module):
         return -torch.logsumexp(log_kernels, 1) + math.log(len(self.centres)) + widening
 
     @torch.no_grad()
-    def leave_one_out(self, x: Tensor, sigma: float | None = None) -> Tensor:
-        """(N,) energies of the rows x that were fitted, in their order, each without its own kernel."""
+    def leave_one_out(self, x: Tensor, own: Tensor, sigma: float | None = None) -> Tensor:
+        """(n,) energies of rows x (n, *shape), each without the kernel of the fitted row `own` (n,) that it is."""
         noise = (sigma or 0.0) ** 2
         typical = self.squared_bandwidths.median()
         parts = []
-        for start, part in zip(range(0, len(x), 512), x.flatten(1).split(512), strict=True):
+        for part, mine in zip(x.flatten(1).split(512), own.split(512), strict=True):
             log_kernels = -squared_distances(part, self.centres) / (2 * (self.squared_bandwidths + noise))
-            log_kernels[torch.arange(len(part)), torch.arange(start, start + len(part))] = -torch.inf
+            log_kernels[torch.arange(len(part)), mine] = -torch.inf
             parts.append(-torch.logsumexp(log_kernels, 1))
         widening = 0.5 * self.dim * ((typical + noise) / typical).log()
         return torch.cat(parts) + math.log(len(self.centres) - 1) + widening

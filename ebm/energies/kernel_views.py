@@ -22,6 +22,7 @@ ADAPTIVE = (0.0, 0.5, 1.0)
 WIDE = 4.0  # the second bandwidth, as a multiple of the first's square
 EXPERTS = ((0, 1), (1, 1), (2, 1), (0, WIDE), (1, WIDE))  # (index into ADAPTIVE, bandwidth)
 FLOOR = -21.5  # exp(4 FLOOR) is the smallest normal float32; subnormal ones are ten times slower
+LOWEST = -3e38  # where distances overflow the energy is infinite, not NaN
 SHARPNESS = 15.0
 MAX_LOSS = 0.02
 CELLS = 262_144  # distances at a time: few enough for the cache
@@ -184,7 +185,8 @@ class KernelViews(nn.Module):
         """(B, V, K) raw energies of the experts; `own` (B,) is the centre that each row itself is, to be left out."""
         if len(self.centres) == 0:
             raise BadInput("the kernel energy has no training rows: call fit first")
-        size = max(16, min(1024, CELLS // len(self.centres)))
+        # Whole multiples of 16: products of a few rows round otherwise than those of many.
+        size = max(16, min(1024, CELLS // len(self.centres) // 16 * 16))
         owners = [None] * len(x) if own is None else own.split(size)
         parts = [
             torch.stack([self._view_energies(v, rows, mine) for v in range(len(self.views))], 1)
@@ -206,7 +208,7 @@ class KernelViews(nn.Module):
             exponents = distances * (-0.5 / WIDE / squared)
             if own is not None:
                 exponents = exponents.masked_fill(masses <= 0, -torch.inf)
-            top = exponents.amax(1, keepdim=True)
+            top = exponents.amax(1, keepdim=True).clamp_min(LOWEST)
             wide = torch.exp((exponents - top).clamp_min(FLOOR))
             narrow = wide.square().square()
             for f, kernels, shift in ((WIDE, wide, top), (1, narrow, WIDE * top)):
@@ -230,12 +232,13 @@ class KernelViews(nn.Module):
         return self.combine(self.expert_energies(x.flatten(1)))
 
     @torch.no_grad()
-    def leave_one_out(self, x: Tensor, sigma: float | None = None) -> Tensor:
+    def leave_one_out(self, x: Tensor, own: Tensor | None = None, sigma: float | None = None) -> Tensor:
         """(N,) energies of rows x (N, *shape) that were kept in `fit`, each as if it had not been.
 
-        In a compressed energy a row takes its mass, 1, from the centre that stands for it.
+        In a compressed energy a row takes its mass, 1, from the centre that stands for it: the nearest, so that `own`,
+        which of the fitted rows they are, need not be told.
         """
-        del sigma
+        del own, sigma
         flat = x.flatten(1)
         return torch.cat(
             [self.combine(self.expert_energies(part, own=self._nearest(part))) for part in flat.split(1024)]

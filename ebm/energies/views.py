@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -105,6 +105,14 @@ class View(nn.Module):
         width = k1 - k0
         share = torch.where(width > 0, (inner - k0) / torch.where(width > 0, width, 1), 1.0)
         return v0 + share * (v1 - v0) + below + above
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # The number of knots is the data's, so buffers take the stored size before they are filled.
+        for name in ("knots", "values"):
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                setattr(self, name, stored.new_empty(stored.shape))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def shoulder_factor(z: Tensor) -> float:

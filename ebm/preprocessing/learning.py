@@ -53,7 +53,7 @@ def learn_table(table: pa.Table, named: bool, max_levels: int) -> tuple[AnyColum
     for j, name in enumerate(names):
         with naming(j, names if named else None):
             column = learn(name, table.column(j), max_levels)
-            sampled.append(column.accept(plain(table.column(j).take(some))))
+            sampled.append(column.accept(plain(table.column(j)).take(some)))
         columns.append(column)
     _require_variation(columns, table.num_rows)
     copies = np.ones(len(columns))

@@ -205,7 +205,7 @@ def test_product_is_the_weighted_sum_of_standardised_energies() -> None:
     experts = [Expert("k", None, 1.0), Expert("r", 0.1, 0.5), Expert("r", 0.4, 2.0)]
     product: Product = ProductOfExperts({"k": kernel, "r": residual}, experts)
     held_out = data(ROW, 30, seed=5)
-    product.standardise(held_out)
+    product.standardise(product.expert_energies(held_out))
     with torch.no_grad():
         parts = [kernel(x), residual(x, sigma=0.1), residual(x, sigma=0.4)]
         sds = [
@@ -220,5 +220,5 @@ def test_product_is_the_weighted_sum_of_standardised_energies() -> None:
 def test_a_product_of_one_is_that_energy_itself() -> None:
     kernel, x, _ = built("kernel")
     product = ProductOfExperts({"k": kernel}, [Expert("k", None, 1.0)])
-    product.standardise(data(ROW, 30, seed=5))
+    product.standardise(product.expert_energies(data(ROW, 30, seed=5)))
     assert torch.equal(product(x), kernel(x))
