@@ -20,12 +20,13 @@ def model_card(manifest: Manifest) -> str:
     lines = [
         f"# {m.name} {m.version}",
         "",
-        m.description,
-        "",
-        f"- Data: {data.source}, sha256 `{data.fingerprint[:16]}`",
-        f"- Split (seed {data.seed}): {data.n_train} normal rows to train, {data.n_calibration} to calibrate, "
-        f"{data.n_test} to test",
+        *([m.description, ""] if m.description else []),
+        f"- Data: {data.source}, sha256 `{data.fingerprint[:16]}`"
+        if data.source
+        else "- Data: given in memory",
+        f"- Split (seed {data.seed}): {_split(m)}",
         f"- Energy: sum over {'; '.join(terms)}",
+        *(f"- Note: {note}" for note in m.notes),
         f"- Label: anomalous where the conformal p-value is at most {m.calibration.default_fpr:g} "
         "(a request may ask for another rate)",
         f"- Made {m.created} with " + ", ".join(f"{k} {v}" for k, v in m.versions.items()),
@@ -36,11 +37,26 @@ def model_card(manifest: Manifest) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _split(m: Manifest) -> str:
+    """How many rows did what."""
+    data, n = m.data, m.calibration.n
+    if m.calibration.method == "split":
+        return (
+            f"{data.n_train} normal rows to train, {data.n_calibration} to calibrate, {data.n_test} to test"
+        )
+    which = "they" if n == data.n_train else f"{n} of them"
+    return (
+        f"{data.n_train} normal rows to train; {which} also calibrate, each by a model that has not seen it "
+        f"(leave-one-out; in folds for a trained energy); {data.n_test} to test"
+    )
+
+
 def _term(term: dict) -> str:
     energy, objective = term["energy"], term["objective"]
     trained = f"trained by {objective['kind']}" if objective else "fitted"
+    views = f" in the views {', '.join(energy['views'])}" if "views" in energy else ""
     levels = f" at noise {', '.join(f'{s:g}' for s in term['sigmas'])}" if term["sigmas"] else ""
-    return f"`{term['name']}` ({energy['kind']} energy, {trained}{levels}, weight {term['weight']:g})"
+    return f"`{term['name']}` ({energy['kind']} energy{views}, {trained}{levels}, weight {term['weight']:g})"
 
 
 def _figures(m: Manifest) -> list[str]:
