@@ -107,7 +107,10 @@ class KernelEnergy(nn.Module):
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """|a_i - b_j|^2 as (len(a), len(b)), by a^2 + b^2 - 2ab around b's mean to keep float32 digits."""
+    """|a_i - b_j|^2 as (len(a), len(b)), by a^2 + b^2 - 2ab around b's mean to keep float32 digits.
+
+    Coordinates beyond 1e18 count as that: their squares would overflow, and infinities cancel to NaN.
+    """
     centre = b.mean(0)
-    a, b = a - centre, b - centre
+    a, b = (a - centre).clamp(-1e18, 1e18), b - centre
     return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp_min(0)

@@ -75,6 +75,7 @@ class View(nn.Module):
     def _normal_scores(
         self, levels: Tensor, counts: Tensor, n: int, sd: float
     ) -> tuple[Tensor, Tensor, Tensor]:
+        counts = counts.to(levels.dtype)
         u = ((counts.cumsum(0) - counts / 2) / n).clamp(0.5 / n, 1 - 0.5 / n)
         scores = torch.special.ndtri(u)
         mean = (scores * counts).sum() / n

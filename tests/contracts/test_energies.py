@@ -14,10 +14,12 @@ from ebm.energies import (
     ConvConfig,
     Expert,
     KernelConfig,
+    KernelViewsConfig,
     MLPConfig,
     MLPEnergy,
     ProductOfExperts,
     ResidualConfig,
+    ShallowConfig,
 )
 from ebm.energies.product import ProductOfExperts as Product
 from ebm.errors import BadConfig, BadInput
@@ -34,6 +36,11 @@ ENERGIES = {
     "kernel": (KernelConfig(), ROW, None),
     "kernel_noise": (KernelConfig(bandwidth=0.5), ROW, 0.3),
     "kernel_adaptive": (KernelConfig(neighbour=5, adaptive=1.0), ROW, None),
+    "kernel_views": (KernelViewsConfig(), ROW, None),
+    "kernel_views_compressed": (KernelViewsConfig(n_inducing=16), ROW, None),
+    "kernel_views_image": (KernelViewsConfig(weighting="equal"), IMAGE, None),
+    "shallow": (ShallowConfig(width=16), ROW, 0.3),
+    "shallow_image": (ShallowConfig(width=16), IMAGE, 0.3),
 }
 every_energy = pytest.mark.parametrize("name", ENERGIES)
 
@@ -83,7 +90,7 @@ def test_noise_level_per_row_equals_one_for_all(name: str) -> None:
 def test_gradient_is_that_of_finite_differences_and_differentiable_again(name: str) -> None:
     energy, x, sigma = built(name)
     energy = energy.double()
-    x = x[:3].double().requires_grad_(True)
+    x = (x[:3].double() + 0.01).requires_grad_(True)  # views have their kinks at training values
     total = energy(x, sigma=sigma).sum()
     (gradient,) = torch.autograd.grad(total, x, create_graph=True)
     direction = data(x.shape[1:], 3, seed=9).double()
@@ -104,13 +111,26 @@ def test_saved_and_loaded_energies_are_identical(name: str) -> None:
     assert torch.equal(other(x, sigma=sigma), energy(x, sigma=sigma))
 
 
+@pytest.mark.parametrize(
+    "name", [n for n in ENERGIES if hasattr(ENERGIES[n][0].build(ENERGIES[n][1]), "gradient")]
+)
+def test_a_gradient_written_by_hand_is_that_of_autograd(name: str) -> None:
+    energy, x, sigma = built(name)
+    energy, x = energy.double(), x.double().requires_grad_(True)
+    levels = torch.linspace(0.5, 2, 40, dtype=torch.float64) * (sigma or 1.0)
+    (expected,) = torch.autograd.grad(energy(x, sigma=levels).sum(), x)
+    found = energy.gradient(x, sigma=levels)  # type: ignore[operator]
+    assert found.shape == x.shape
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize("name", [n for n in ENERGIES if n != "mlp_without_base"])
 def test_energy_grows_far_from_the_data(name: str) -> None:
     energy, x, sigma = built(name)
     assert energy(50 * x, sigma=sigma).min() > energy(x, sigma=sigma).max()
 
 
-@pytest.mark.parametrize("name", ["mlp_noise", "residual", "conv_noise"])
+@pytest.mark.parametrize("name", ["mlp_noise", "residual", "conv_noise", "shallow"])
 def test_a_noise_conditional_energy_asks_for_sigma(name: str) -> None:
     energy, x, _ = built(name)
     with pytest.raises(BadInput, match="pass sigma"):

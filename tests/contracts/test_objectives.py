@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebm.energies import MLPConfig, ResidualConfig
+from ebm.energies import MLPConfig, ResidualConfig, ShallowConfig
 from ebm.energies.analytic import Gaussian
 from ebm.objectives import ContrastiveDivergence, DenoisingScoreMatching, PersistentCD
 from ebm.samplers import MALA, Langevin, ReplayBuffer
@@ -70,6 +70,52 @@ def test_recovers_the_precision_of_a_gaussian(name: str, d: int) -> None:
     assert relative_error(start, truth) > 0.3  # the start is no answer
     assert relative_error(found, truth) < 0.10
     assert float((found.mean - truth.mean).norm().detach()) < 0.1 * math.sqrt(d)
+
+
+def test_a_network_recovers_the_correlation_of_a_gaussian() -> None:
+    # Its base has independent columns; what lies off the diagonal must come from training.
+    covariance, sigma = torch.tensor([[1.0, 0.8], [0.8, 1.0]]), 0.3
+    truth = Gaussian(torch.zeros(2), torch.linalg.inv(covariance))
+    x = truth.sample(20_000, torch.Generator().manual_seed(2))
+    torch.manual_seed(0)
+    energy = ShallowConfig(width=64, sigma_min=0.1, sigma_max=2.0).build((2,))
+    energy.fit(x)  # type: ignore[operator]
+
+    def precision() -> Tensor:
+        """The slope of grad E over rows at that noise level: for a Gaussian, its precision."""
+        noisy = x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(3))
+        with torch.no_grad():
+            gradient = energy.gradient(noisy, sigma=sigma)  # type: ignore[operator]
+        return torch.linalg.lstsq(noisy, gradient).solution
+
+    wanted = torch.linalg.inv(covariance + sigma**2 * torch.eye(2))
+    assert (precision() - wanted).norm() > 0.3 * wanted.norm()
+    losses = fit(energy, DenoisingScoreMatching(0.1, 2.0), x, 1000, 3e-3)
+    assert sum(losses[-50:]) < sum(losses[:50])
+    assert (precision() - wanted).norm() < 0.05 * wanted.norm()
+
+
+def test_a_gradient_written_by_hand_gives_the_same_loss_and_the_same_step() -> None:
+    x = target(4).sample(64, torch.Generator().manual_seed(2)).double()
+    torch.manual_seed(0)
+    energy = ShallowConfig(width=8).build((4,)).double()
+    answers = []
+    for called in (energy, lambda x, sigma: energy(x, sigma)):  # a function has no `gradient`
+        energy.zero_grad()
+        loss, metrics = DenoisingScoreMatching(0.1, 4.0)(called, x, torch.Generator().manual_seed(5))
+        loss.backward()
+        # The level's offset c(sigma) has no part in the score.
+        gradients = {k: p.grad for k, p in energy.named_parameters() if k != "offset"}
+        answers.append((loss.detach(), metrics, gradients))
+    (loss, metrics, by_hand), (other, others, by_autograd) = answers
+    torch.testing.assert_close(loss, other)
+    assert metrics == pytest.approx(others)
+    assert by_hand.keys() == by_autograd.keys()
+    for name, gradient in by_hand.items():
+        expected = by_autograd[name]
+        assert expected is not None and gradient is not None, name
+        assert gradient.abs().max() > 0, name
+        torch.testing.assert_close(gradient, expected)
 
 
 class FlippedDSM(DenoisingScoreMatching):
