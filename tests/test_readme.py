@@ -13,10 +13,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from ebm.cli.app import app as command_line
 from ebm.config import validate
 from ebm.training.config import TrainConfig
 from service.app import create_app
@@ -108,9 +111,54 @@ def test_generate(answers: dict[str, httpx.Response]) -> None:
 
 def test_python(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(ROOT)
-    (code,) = blocks("python")
+    (code,) = (block for block in blocks("python") if "resolve" in block)
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out.count("p = ") == 5
+
+
+def test_the_first_five_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The blocks in one session, what they say they print, and then the commands on what they saved."""
+    monkeypatch.chdir(tmp_path)
+    first, then, sklearn = (block for block in blocks("python") if "resolve" not in block)
+    session: dict[str, Any] = {}
+    exec(compile(first, "README.md", "exec"), session)
+    # A p-value is a rank among 400: where two rows nearly tie, machines may round it apart.
+    printed, shown = (
+        pd.read_csv(io.StringIO(re.sub(" {2,}", ",", text)), sep=r"[, ]+", engine="python")
+        for text in (capsys.readouterr().out, blocks("text")[0])
+    )
+    pd.testing.assert_frame_equal(printed, shown, rtol=0, atol=2.5 / 401)
+    exec(compile(then, "README.md", "exec"), session)
+    named, shown_flow, normal_flow = re.findall(r"# (\w+): ([\d.]+), and about ([\d.]+)", then)[0]
+    name, cell = re.findall(r"(\w+) \(([^)]*)\)", capsys.readouterr().out)[0]
+    assert name == named == "flow"
+    np.testing.assert_allclose(
+        [float(x) for x in cell.split(",")], [float(shown_flow), float(normal_flow)], atol=0.1
+    )
+    assert session["filled"]["valve"].tolist() == ["open", "half", "open"]
+    with Image.open("why.png") as new, Image.open(ROOT / "docs" / "why.png") as committed:
+        assert new.size == committed.size
+    (commands,) = (block for block in blocks("console") if "today.csv" in block)
+    score, explain, serve = commands.splitlines()
+    for line in (score, explain):
+        result = CliRunner().invoke(command_line, shlex.split(line)[1:])
+        assert result.exit_code == 0, result.stderr
+    assert serve == f"ebm serve --models {session['detector'].save('models', 'again').parents[1]}"
+    exec(compile(sklearn, "README.md", "exec"), session)
+    assert session["search"].best_score_ > 0.95
+    assert session["labels"].tolist() == [0] * 90 + [1] * 10
+
+
+def test_training_from_a_file_takes_these_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = (block for block in blocks("console") if "ebm train tabular" in block)
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},{i % 7},{'ok' if i % 5 else 'broken'}" for i in range(40)]
+    Path("pumps.csv").write_text("\n".join(["id,flow,state", *rows]) + "\n")
+    Path("models/pumps/1").mkdir(parents=True)  # all that is read, but for the training itself
+    result = CliRunner().invoke(command_line, shlex.split(block.splitlines()[0])[1:])
+    assert "this version is published already" in str(result.stderr)
 
 
 def test_configuration() -> None:
