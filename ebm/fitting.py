@@ -172,11 +172,10 @@ def _calibrated(
     """The detector, calibrated by the rows `calibrating` (n,) of energies (n, K); and the scores of all n rows."""
     energy = product.combine(energies).double().numpy()
     used = energy[calibrating]
-    if not np.isfinite(used).all() or used.std() == 0:
-        raise BadInput(
-            "the energies of the calibration rows are not finite or do not vary; the model is unusable"
-        )
-    mean, sd, n = float(used.mean()), float(used.std()), len(used)
+    if not np.isfinite(used).all():
+        raise BadInput("the energies of the calibration rows are not finite; the model is unusable")
+    # Rows that are all alike to the model, as two rows are, each left out, or equally many of two levels.
+    mean, sd, n = float(used.mean()), float(used.std()) or 1.0, len(used)
     n_held = n if config.calibration == "split" else 0
     manifest = Manifest(
         name=config.name,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ebm.detector import Detector
 from ebm.fitting import fit
-from ebm.preprocessing.frames import is_frame
+from ebm.preprocessing.frames import as_table, is_frame
 from ebm.training import presets
 from ebm.training.config import ModelConfig
 
@@ -65,6 +65,8 @@ def fit_tabular_with_scores(
     Of more than 10,000 rows, those beyond the 10,000 that calibrate are scored by the detector as it is: among so many,
     a row's own weight is small.
     """
+    if is_frame(values) and not hasattr(values, "shape"):
+        values = as_table(values)  # records, a mapping of columns: their length is not the rows'
     n_columns = len(columns) if columns is not None else _width(values)
     config = tabular_config(len(values), n_columns, **options)
     result = fit(config, values, columns=columns)

@@ -163,7 +163,12 @@ class TrainConfig(ModelConfig):
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("preset") == "tabular":
+        if not isinstance(values, dict):
+            return values
+        preset = values.get("preset")
+        if preset not in (None, "tabular"):  # else the first complaint is of what the preset would have given
+            raise ValueError(f"preset {preset!r} is not known; there is 'tabular'")
+        if preset == "tabular":
             return {"split": {"train": 0.8, "calibration": 0.0}} | presets.tabular() | values
         return values
 
