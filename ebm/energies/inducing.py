@@ -45,3 +45,10 @@ def inducing_points(x: Tensor, m: int, seed: int = 0) -> InducingPoints:
         renumber = keep.cumsum(0) - 1
         nearest, masses, member = nearest[keep], masses[keep], renumber[member]
     return InducingPoints(nearest, masses, member)
+
+
+def sample(n: int, at_most: int) -> Tensor:
+    """Indices of `at_most` of n rows in ascending order, all of them where they are no more; always the same ones."""
+    if n <= at_most:
+        return torch.arange(n)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:at_most].sort().values

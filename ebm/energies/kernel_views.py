@@ -12,28 +12,29 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from ebm.config import Frozen
-from ebm.energies.inducing import inducing_points
+from ebm.energies.foreseen import foreseen_loss
+from ebm.energies.inducing import inducing_points, sample
 from ebm.energies.kernel import squared_distances
+from ebm.energies.kernel_experts import EXPERTS, parzen_energies
+from ebm.energies.near_field import NearField
 from ebm.energies.pseudo_anomalies import auroc, pseudo_anomalies
 from ebm.energies.views import View, ViewName
 from ebm.errors import BadInput
 
-ADAPTIVE = (0.0, 0.5, 1.0)
-WIDE = 4.0  # the second bandwidth, as a multiple of the first's square
-EXPERTS = ((0, 1), (1, 1), (2, 1), (0, WIDE), (1, WIDE))  # (index into ADAPTIVE, bandwidth)
-FLOOR = -21.5  # exp(4 FLOOR) is the smallest normal float32; subnormal ones are ten times slower
-LOWEST = -3e38  # where distances overflow the energy is infinite, not NaN
 SHARPNESS = 15.0
-MAX_LOSS = 0.02
+MAX_LOSS = 0.015
 CELLS = 262_144  # distances at a time: few enough for the cache
 AUTO_FROM, AUTO_INDUCING = 10_000, 768
 
 
 class KernelViewsConfig(Frozen):
-    """`max_rows`: at most so many training rows are kept as kernel centres, drawn evenly. `n_inducing`: compress them
-    to so many weighted centres (None: keep all; "auto": to 768 where there are more than 10,000, unless a label-free
-    check foresees a loss). `weighting`: experts count by how well each tells training rows from pseudo-anomalies made
-    of them, or all alike."""
+    """`max_rows`: at most so many training rows are kept as kernel centres, drawn evenly.
+
+    `n_inducing`: compress them to so many weighted centres. None: keep all. "auto", where there are more than 10,000:
+    768 unless a label-free check foresees a loss, else a near field unless one is foreseen there too, else all.
+
+    `weighting`: experts count by how well each tells training rows from pseudo-anomalies made of them, or all alike.
+    """
 
     kind: Literal["kernel_views"] = "kernel_views"
     views: tuple[ViewName, ...] = Field(default=("standard", "quantile", "tail"), min_length=1)
@@ -93,6 +94,7 @@ class KernelViews(nn.Module):
         self.register_buffer("means", torch.zeros(n_views, k))
         self.register_buffer("sds", torch.ones(n_views, k))
         self.register_buffer("weights", torch.full((n_views, k), 1 / (n_views * k)))
+        self.near_field = NearField()
         self._mapped: list[Tensor] | None = None
         self.notes: tuple[str, ...] = ()
 
@@ -117,23 +119,28 @@ class KernelViews(nn.Module):
         self._compress_as_configured(kept)
 
     def _compress_as_configured(self, kept: Tensor) -> None:
-        wanted = self.config.n_inducing
-        if wanted == "auto":
-            if len(kept) > AUTO_FROM:
-                smaller = copy.deepcopy(self)
-                smaller.compress(AUTO_INDUCING)
-                loss = foreseen_loss(self, smaller, kept)
-                if loss <= MAX_LOSS:
-                    self.compress(AUTO_INDUCING)
-                    self.notes = (
-                        f"{len(kept)} rows compressed to {len(self.centres)}: foreseen cost {loss:.2%} AUROC",
-                    )
-                else:
-                    self.notes = (
-                        f"all {len(kept)} rows kept, compression to {len(smaller.centres)} would cost {loss:.2%} AUROC",
-                    )
-        elif wanted is not None and len(kept) > wanted:
-            self.compress(wanted)
+        wanted, n = self.config.n_inducing, len(kept)
+        if wanted != "auto":
+            if wanted is not None and n > wanted:
+                self.compress(wanted)
+            return
+        if n <= AUTO_FROM:
+            return
+        foreseen = []
+        for form, name in (
+            (lambda e: e.compress(AUTO_INDUCING), "inducing points"),
+            (KernelViews.group, "near field"),
+        ):
+            smaller = copy.deepcopy(self)
+            form(smaller)
+            loss = foreseen_loss(self, smaller, kept)
+            foreseen.append(f"{name}: {loss:.2%} AUROC")
+            if loss <= MAX_LOSS:
+                form(self)
+                break
+        else:
+            name = "all"
+        self.notes = (f"{n} training rows scored by {name} (foreseen cost of {'; '.join(foreseen)})",)
 
     @torch.no_grad()
     def compress(self, n_inducing: int) -> None:
@@ -144,6 +151,14 @@ class KernelViews(nn.Module):
         typical = self.typical
         self._keep(self.centres[points.index], points.masses, self.radii[:, points.index])
         self.spreads, self.typical = torch.stack(spreads), typical
+
+    @torch.no_grad()
+    def group(self) -> None:
+        """Keep all centres, but let a row meet the far ones list by list (`NearField`), in place."""
+        order = self.near_field.fit(self._centres())
+        typical = self.typical
+        self._keep(self.centres[order], self.masses[order], self.radii[:, order])
+        self.typical = typical
 
     def _keep(self, rows: Tensor, masses: Tensor, radii: Tensor | None) -> None:
         self.centres, self.masses, self._mapped = rows.clone(), masses, None
@@ -185,37 +200,55 @@ class KernelViews(nn.Module):
         """(B, V, K) raw energies of the experts; `own` (B,) is the centre that each row itself is, to be left out."""
         if len(self.centres) == 0:
             raise BadInput("the kernel energy has no training rows: call fit first")
+        if len(self.near_field):
+            return self._by_list(x, own)
         # Whole multiples of 16: products of a few rows round otherwise than those of many.
         size = max(16, min(1024, CELLS // len(self.centres) // 16 * 16))
         owners = [None] * len(x) if own is None else own.split(size)
         parts = [
-            torch.stack([self._view_energies(v, rows, mine) for v in range(len(self.views))], 1)
+            self._parzen([view(rows) for view in self.views], mine)
             for rows, mine in zip(x.split(size), owners, strict=False)
         ]
         return torch.cat(parts) if parts else x.new_zeros(0, *self.weights.shape)
 
-    def _view_energies(self, v: int, x: Tensor, own: Tensor | None) -> Tensor:
-        """(B, K): each exponential serves two bandwidths, exp(-a) = exp(-a / 4)^4."""
-        distances = squared_distances(self.views[v](x), self._centres()[v])
-        masses = self.masses
+    def _by_list(self, x: Tensor, own: Tensor | None) -> Tensor:
+        """Rows of one list meet the same centres, and are taken together."""
+        mapped = [view(x) for view in self.views]
+        cells = self.near_field.assign(torch.cat([g.detach() for g in mapped], 1))
+        out, places = [], []
+        for cell in cells.unique().tolist():
+            centres = self.near_field.centres(cell)
+            for rows in torch.nonzero(cells == cell).squeeze(1).split(256):
+                mine = None if own is None else own[rows]
+                out.append(self._parzen([g[rows] for g in mapped], mine, centres))
+                places.append(rows)
+        if not out:
+            return x.new_zeros(0, *self.weights.shape)
+        return torch.cat(out)[torch.cat(places).argsort()]
+
+    def _parzen(
+        self, mapped: list[Tensor], own: Tensor | None, some: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """(B, V, K) for rows in each view; `some`: places and masses of the only centres to meet."""
+        place = slice(None) if some is None else some[0]
+        masses = self.masses if some is None else some[1]
+        mask = None
         if own is not None:
-            masses = masses.expand(len(x), -1).clone()
-            masses[torch.arange(len(x)), own] -= 1
-        typical = self.typical[v]
-        energies: dict[tuple[int, float], Tensor] = {}
-        for i, alpha in enumerate(ADAPTIVE):
-            squared = 2 * typical / self.dim * (self.radii[v] / typical) ** alpha + self.spreads[v]
-            exponents = distances * (-0.5 / WIDE / squared)
-            if own is not None:
-                exponents = exponents.masked_fill(masses <= 0, -torch.inf)
-            top = exponents.amax(1, keepdim=True).clamp_min(LOWEST)
-            wide = torch.exp((exponents - top).clamp_min(FLOOR))
-            narrow = wide.square().square()
-            for f, kernels, shift in ((WIDE, wide, top), (1, narrow, WIDE * top)):
-                if (i, f) in EXPERTS:
-                    total = kernels @ masses if own is None else (kernels * masses).sum(1)
-                    energies[i, f] = -total.log() - shift.squeeze(1)
-        return torch.stack([energies[expert] for expert in EXPERTS], 1)
+            known = torch.arange(len(self.centres), device=own.device)[place]
+            mask = known[None] == own[:, None]
+        parts = [
+            parzen_energies(
+                squared_distances(g, centres[place]),
+                self.radii[v][place],
+                self.spreads[v][place],
+                masses,
+                self.typical[v],
+                self.dim,
+                mask,
+            )
+            for v, (g, centres) in enumerate(zip(mapped, self._centres(), strict=True))
+        ]
+        return torch.stack(parts, 1)
 
     def _centres(self) -> list[Tensor]:
         if self._mapped is None:
@@ -263,27 +296,3 @@ class KernelViews(nn.Module):
             if stored is not None:
                 setattr(self, name, stored.new_empty(stored.shape))
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-
-@torch.no_grad()
-def foreseen_loss(exact: KernelViews, compressed: KernelViews, rows: Tensor) -> float:
-    """The largest fall in AUROC, over kinds of pseudo-anomalies, from one energy to the other; `rows` are those fitted.
-
-    To the kinds of `pseudo_anomalies` comes `near`: rows moved by a neighbour's distance, which only a sharp energy
-    tells from the data. Of a real anomaly's loss it is a forecast, not a bound.
-    """
-    own = sample(len(rows), 2000)
-    kinds = pseudo_anomalies(rows, n=500, seed=1)
-    generator = torch.Generator().manual_seed(2)
-    noise = torch.randn(500, rows.shape[1], generator=generator, dtype=rows.dtype)
-    kinds["near"] = rows[own[:500]] + exact.width.sqrt() * noise * (rows.std(0) > 0)
-    normal = exact.leave_one_out(rows[own]), compressed.leave_one_out(rows[own])
-    falls = [auroc(normal[0], exact(fake)) - auroc(normal[1], compressed(fake)) for fake in kinds.values()]
-    return max(falls)
-
-
-def sample(n: int, at_most: int) -> Tensor:
-    """Indices of `at_most` of n rows in ascending order, all of them where they are no more; always the same ones."""
-    if n <= at_most:
-        return torch.arange(n)
-    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:at_most].sort().values
