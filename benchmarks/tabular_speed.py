@@ -3,9 +3,10 @@
     python benchmarks/tabular_speed.py --data-dir DIR     # about five minutes
 
 For every set of `DIR/*.npz` with at least 20,000 normal rows: train on up to 50,000 of them, test on up to 2,500 others
-and 2,500 anomalies. `exact` keeps all rows, `compressed` 768 of them with the mass of the rest, `near field` all, of
-which a row meets those near it and one of each far list, `default` is what the energy chooses by the label-free check. Times are CPU seconds of one thread over the test rows, `KNN` is
-PyOD's with 5 neighbours. Without `--data-dir` the stored figures are printed.
+and 2,500 anomalies. `exact` keeps all rows; `compressed` 768 of them with the mass of the rest; of the `near field` a
+row meets those near it one by one, and one row of each far list. The default is what the energy chooses by the
+label-free check (`foreseen`). Times are CPU seconds of one thread over the test rows in one batch; KNN is PyOD's with 5
+neighbours. Without `--data-dir` the stored figures are printed.
 """
 
 from __future__ import annotations
