@@ -80,7 +80,8 @@ def fit(
         raise BadInput(f"calibration needs at least 2 normal rows, got {found}")
     preprocessor = config.preprocessing.build().fit(train, columns)
     x = torch.from_numpy(preprocessor.transform(train))
-    clean, notes = trim(x, config.contamination)
+    trimmed = trim(x, config.contamination)
+    clean, notes = trimmed.kept, trimmed.notes
     fabric = make_fabric(config.accelerator, config.precision)
     terms = tuple(
         Term(name=t.name, energy=t.energy, objective=t.objective, weight=t.weight, sigmas=t.sigmas)
@@ -115,7 +116,7 @@ def fit(
     else:
         index, energies = leave_one_out(config, product, x, clean, fitted)
         held_out = x[index]
-    calibrating = np.isin(index, clean.numpy()) if not by_split else np.ones(len(index), bool)
+    calibrating = np.isin(index, trimmed.normal.numpy()) if not by_split else np.ones(len(index), bool)
     product.standardise(energies[torch.from_numpy(calibrating)])
     state = _sampling_state(config, product, x[clean], held_out)
     detector, scores = _calibrated(

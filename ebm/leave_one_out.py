@@ -34,11 +34,13 @@ def leave_one_out(
     """
     limits = [getattr(term.energy, "max_rows", len(clean)) for term in config.terms]
     position = sample(len(clean), min(limits))
-    position = position[sample(len(position), MAX_ROWS)]
+    # Kept and trimmed rows in their own proportion: the kept alone would make new normal rows look unusual.
+    position = position[sample(len(position), max(1, MAX_ROWS * len(clean) // len(x)))]
     kept = clean[position]
     seen = torch.zeros(len(x), dtype=torch.bool)
     seen[clean] = True
-    others = torch.nonzero(~seen).squeeze(1)[: MAX_ROWS - len(kept) if len(kept) < MAX_ROWS else 0]
+    others = torch.nonzero(~seen).squeeze(1)
+    others = others[sample(len(others), len(others) * len(kept) // len(clean))]
     index = torch.cat([kept, others])
     columns: dict[str, dict[float | None, Tensor]] = {}
     for term in config.terms:
