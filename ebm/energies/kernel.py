@@ -109,8 +109,9 @@ class KernelEnergy(nn.Module):
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """|a_i - b_j|^2 as (len(a), len(b)), by a^2 + b^2 - 2ab around b's mean to keep float32 digits.
 
-    Coordinates beyond 1e18 count as that: their squares would overflow, and infinities cancel to NaN.
+    Rows too far away for float32 are at infinity: 2e19, whose square overflows, stands for coordinates beyond it, so
+    that the product does not overflow as well and cancel to NaN.
     """
     centre = b.mean(0)
-    a, b = (a - centre).clamp(-1e18, 1e18), b - centre
+    a, b = (a - centre).clamp(-2e19, 2e19), b - centre
     return (a.square().sum(1)[:, None] + b.square().sum(1)[None] - 2 * a @ b.T).clamp_min(0)
