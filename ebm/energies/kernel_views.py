@@ -25,6 +25,7 @@ SHARPNESS = 15.0
 MAX_LOSS = 0.015
 CELLS = 262_144  # distances at a time: few enough for the cache
 AUTO_FROM, AUTO_INDUCING = 10_000, 768
+FAR = 2e19  # its square is infinite in float32, its products are not: infinities would cancel to NaN
 
 
 class KernelViewsConfig(Frozen):
@@ -238,7 +239,7 @@ class KernelViews(nn.Module):
             mask = known[None] == own[:, None]
         parts = [
             parzen_energies(
-                squared_distances(g, centres[place]),
+                squared_distances(g.clamp(-FAR, FAR), centres[place]),
                 self.radii[v][place],
                 self.spreads[v][place],
                 masses,
