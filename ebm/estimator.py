@@ -175,7 +175,7 @@ class EnergyDetector(OutlierMixin, BaseEstimator):
         """
         check_is_fitted(self)
         detector = copy.copy(self.detector_)
-        values = detector.manifest.model_dump() | {"name": name, "version": version}
+        values: dict[str, Any] = detector.manifest.model_dump() | {"name": name, "version": version}
         values["calibration"]["default_fpr"] = self.fpr
         try:
             detector.manifest = Manifest.model_validate(values)

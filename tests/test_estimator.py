@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from ebm.artifact import publish
 from ebm.detector import Detector
 from ebm.errors import BadInput
-from ebm.estimator import EnergyDetector
+from ebm.estimator import EnergyDetector, _seed
 
 
 def ring(n: int, seed: int = 0) -> np.ndarray:
@@ -177,9 +177,13 @@ def test_the_same_seed_gives_the_same_scores_and_none_another() -> None:
         return EnergyDetector(network=True, random_state=state).fit(ring(60)).score_samples(FAR).tolist()
 
     assert scores(0) == scores(0) != scores(1)
-    assert scores(np.random.RandomState(3)) == scores(np.random.RandomState(3))
+
+
+def test_random_states_of_scikit_learn_become_seeds() -> None:
+    assert _seed(np.int64(7)) == 7
+    assert _seed(np.random.RandomState(3)) == _seed(np.random.RandomState(3)) != _seed(np.random.RandomState(4))
     np.random.seed(0)
-    assert scores(None) != scores(None)
+    assert _seed(None) != _seed(None)
 
 
 def test_clone_keeps_parameters_and_forgets_the_fit(fitted: EnergyDetector) -> None:
