@@ -181,7 +181,9 @@ def test_the_same_seed_gives_the_same_scores_and_none_another() -> None:
 
 def test_random_states_of_scikit_learn_become_seeds() -> None:
     assert _seed(np.int64(7)) == 7
-    assert _seed(np.random.RandomState(3)) == _seed(np.random.RandomState(3)) != _seed(np.random.RandomState(4))
+    assert (
+        _seed(np.random.RandomState(3)) == _seed(np.random.RandomState(3)) != _seed(np.random.RandomState(4))
+    )
     np.random.seed(0)
     assert _seed(None) != _seed(None)
 
