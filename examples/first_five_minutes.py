@@ -19,6 +19,11 @@ from ebm import EnergyDetector
 from ebm.explain import explanation_figure
 
 
+def short(cell: object) -> str:
+    """A cell in few digits."""
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
 def untidy_frame() -> tuple[pd.DataFrame, pd.Series]:
     """The frame (569 rows), and True where a case is malignant."""
     data = load_breast_cancer(as_frame=True)
@@ -52,10 +57,9 @@ def main(picture: Path) -> None:
     why = detector.explain(strange)
     print(f"case {strange.index[0]}: p = {why.p_value[0]:.3f}; most of its energy comes from")
     for column in why.ranking[0, :3]:
-        value, normal = why.cell(0, column)
-        print(
-            f"  {why.name(column):18} {why.contributions[0, column]:6.2f}   {value} (normal here: {normal})"
-        )
+        value, normal = map(short, why.cell(0, column))
+        share = why.contributions[0, column]
+        print(f"  {why.name(column):18} {share:6.2f}   {value} (normal here: {normal})")
     explanation_figure(why).savefig(picture)
     print(f"\n{picture} shows all of them")
 
