@@ -11,7 +11,7 @@ from sklearn.model_selection import KFold
 from torch import Tensor, nn
 
 from ebm.energies import ProductOfExperts
-from ebm.energies.kernel_views import sample
+from ebm.energies.inducing import sample
 from ebm.training.config import ModelConfig, TermConfig
 
 MAX_ROWS = 10_000  # enough to resolve a p-value of .0001

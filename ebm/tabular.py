@@ -44,7 +44,8 @@ def fit_tabular(values: Any, columns: list[str] | None = None, **options: Any) -
     """A calibrated detector of rows `values`: (N, d) numbers with NaN for nulls, or a frame (pandas, polars, Arrow).
 
     Args:
-        contamination: the share of anomalies among the rows, "auto" where it is unknown, None where all are normal.
+        contamination: the share of anomalies among the rows, "auto" where it is unknown, None where all are normal;
+            see `ebm.trimming`.
         seed: same rows, same seed, same device: same detector.
         network: whether a score-matched network joins the kernel energies; "auto": from 500 rows on, up to 512
             columns.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ebm.energies.inducing import sample
 from ebm.energies.kernel import squared_distances
-from ebm.energies.kernel_views import sample
 from ebm.energies.views import View
 
 AUTO_DROPPED = 0.3

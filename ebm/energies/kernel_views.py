@@ -128,16 +128,13 @@ class KernelViews(nn.Module):
         if n <= AUTO_FROM:
             return
         foreseen = []
-        for form, name in (
-            (lambda e: e.compress(AUTO_INDUCING), "inducing points"),
-            (KernelViews.group, "near field"),
-        ):
+        for name in ("inducing points", "near field"):
             smaller = copy.deepcopy(self)
-            form(smaller)
+            smaller.compress(AUTO_INDUCING) if name == "inducing points" else smaller.group()
             loss = foreseen_loss(self, smaller, kept)
             foreseen.append(f"{name}: {loss:.2%} AUROC")
             if loss <= MAX_LOSS:
-                form(self)
+                self.load_state_dict(smaller.state_dict())
                 break
         else:
             name = "all"

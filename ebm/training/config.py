@@ -109,7 +109,8 @@ class ModelConfig(Frozen):
 
     `calibration`: by rows set aside (`split`), or by the training rows, each left out in turn (`leave_one_out`: exact
     for kernel energies, in `folds` folds for trained ones), which costs no rows. `contamination`: the share of
-    anomalies among the training rows, which are then trimmed (`auto`: the share is estimated; None: there are none).
+    anomalies among the training rows, where the rows that look it are not learnt from (`auto`: an unknown share; None:
+    there are none; see `ebm.trimming`).
     """
 
     name: str = Field(default="detector", pattern=NAME)
@@ -183,8 +184,6 @@ def _check_sampler(kind: str, name: str, energy: EnergyConfig) -> None:
     """Found here, or else only after training, when the model is asked to generate."""
     if energy.kind == "kernel":
         return  # it has a noiseless energy and one at each level
-    if energy.kind == "kernel_views" and kind != "annealed_langevin":
-        return
     if kind == "annealed_langevin" and not getattr(energy, "noise_conditional", False):
         raise ValueError(f"sampler kind '{kind}' needs a noise-conditional energy; term '{name}' has none")
     if kind != "annealed_langevin" and getattr(energy, "noise_conditional", False):
