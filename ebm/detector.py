@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ebm import explain, generation, impute, restoration
 from ebm.answers import Generated, SamplingState, Scores
-from ebm.calibration import Calibration, benjamini_hochberg
+from ebm.calibration import Calibration, benjamini_hochberg, check_rate
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput, Diverged, Unsupported
 from ebm.manifest import Manifest
@@ -104,23 +104,36 @@ class Detector:
         """
         return self.judge(self.energies(values), fpr=fpr, fdr=fdr)
 
-    def judge(self, energy: np.ndarray, *, fpr: float | None = None, fdr: float | None = None) -> Scores:
-        """`score` for energies (N,) that are already computed."""
-        if fpr is not None and fdr is not None:
-            raise BadInput("give fpr or fdr, not both")
+    def measure(self, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Energies (N,) as anomaly scores (N,) and p-values (N,), both float64.
+
+        Raises:
+            BadInput: an energy is NaN.
+        """
         summary = self.manifest.calibration
-        if fpr is None and fdr is None:
-            fpr = summary.default_fpr
         anomaly_score = (energy.astype(np.float64) - summary.mean) / summary.sd
         # A float32 overflow far from the data is infinitely anomalous, not an error.
-        p_value = self.calibration.p_values(anomaly_score)
+        return anomaly_score, self.calibration.p_values(anomaly_score)
+
+    def judge(
+        self,
+        energy: np.ndarray,
+        *,
+        fpr: float | None = None,
+        fdr: float | None = None,
+        measured: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> Scores:
+        """`score` for energies (N,) that are already computed; and what `measure` says of them, where that is known."""
+        if fpr is not None and fdr is not None:
+            raise BadInput("give fpr or fdr, not both")
+        if fpr is None and fdr is None:
+            fpr = self.manifest.calibration.default_fpr
+        anomaly_score, p_value = self.measure(energy) if measured is None else measured
         if fdr is not None:
             is_anomaly = benjamini_hochberg(p_value, fdr)
         else:
-            self.calibration.threshold(fpr or 0.0)  # checks the rate
-            is_anomaly = p_value <= fpr
-        order = np.sort(-anomaly_score)
-        rank = 1 + np.searchsorted(order, -anomaly_score, side="left")
+            is_anomaly = p_value <= check_rate("fpr", fpr or 0.0)
+        rank = np.ones(1, np.int64) if len(energy) == 1 else _ranks(anomaly_score)
         note = self.calibration.note(fpr=fpr, fdr=fdr, rows=len(energy))
         return Scores(energy, anomaly_score, p_value, is_anomaly, rank, fpr, fdr, note)
 
@@ -294,3 +307,8 @@ class Detector:
         if not bool(torch.isfinite(x).all()):
             raise Diverged("the chain left the finite numbers; use a smaller step_size")
         return self.preprocessor.inverse(x.cpu().numpy())
+
+
+def _ranks(anomaly_score: np.ndarray) -> np.ndarray:
+    """1 = the largest; ties share the smaller rank."""
+    return 1 + np.searchsorted(np.sort(-anomaly_score), -anomaly_score, side="left")

@@ -1,0 +1,180 @@
+"""The scoring thread: what waits becomes one batch a model; it never waits for a batch to fill.
+
+Rows of many requests are scored together, in parts that take about `part_s` each, so that a request of ten thousand rows
+does not hold up one of a single row: of each part, at most half is the oldest request's.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ebm.data import concat_rows
+from service.errors import ShuttingDown
+from service.tasks import Results, Scorer, ScoreTask, deliver
+
+Clock = Callable[[], float]
+OnBatch = Callable[[str, int, np.ndarray, np.ndarray], None]
+SMALLEST_PART = 64
+
+
+class ScoringThread:
+    """Runs `Scorer.energies` on what `put` queues. `on_batch(label, requests, anomaly_score, p_value)` sees each batch."""
+
+    def __init__(
+        self, *, max_batch_rows: int, part_s: float, clock: Clock, on_start: Callable[[], None], on_batch: OnBatch
+    ):
+        self.max_batch_rows, self.part_s, self.clock = max_batch_rows, part_s, clock
+        self._on_start, self._on_batch = on_start, on_batch
+        self._queue: queue.SimpleQueue[ScoreTask | None] = queue.SimpleQueue()
+        self._open: dict[Scorer, deque[ScoreTask]] = {}
+        self._row_s: dict[int, float] = {}  # seconds a row, by the id of the scorer
+        self._rate = 0.0  # requests a second, lately
+        self._give_up_at = float("inf")
+        # Each counted by one thread only, so that no lock is needed.
+        self._put_tasks = self._put_rows = self._done_tasks = self._done_rows = 0
+        self.thread = threading.Thread(target=self._loop, name="scoring", daemon=True)
+
+    # -- from the event loop --
+
+    def put(self, task: ScoreTask) -> None:
+        self._put_tasks += 1
+        self._put_rows += len(task.values)
+        self._queue.put(task)
+
+    @property
+    def depth(self) -> int:
+        """Requests waiting or under way."""
+        return self._put_tasks - self._done_tasks
+
+    @property
+    def rows(self) -> int:
+        """Rows of these requests."""
+        return self._put_rows - self._done_rows
+
+    @property
+    def waiting_s(self) -> float:
+        """How long the queue takes at the pace of late."""
+        return self.depth / self._rate if self._rate else 0.0
+
+    def stop(self, give_up_at: float) -> None:
+        self._give_up_at = give_up_at
+        self._queue.put(None)
+
+    # -- in the thread --
+
+    def _loop(self) -> None:
+        self._on_start()
+        stopping = False
+        while True:
+            if not self._open and not stopping:
+                stopping |= self._sort(self._queue.get())
+            try:
+                while True:
+                    stopping |= self._sort(self._queue.get_nowait())
+            except queue.Empty:
+                pass
+            if stopping and (not self._open or self.clock() >= self._give_up_at):
+                self._finish([(t, ShuttingDown()) for tasks in self._open.values() for t in tasks])
+                self._open.clear()
+                return
+            for scorer in list(self._open):
+                self._serve(scorer)
+
+    def _sort(self, task: ScoreTask | None) -> bool:
+        """Put a task to those of its model; whether it was the sign to stop."""
+        if task is not None:
+            self._open.setdefault(task.scorer, deque()).append(task)
+        return task is None
+
+    def _serve(self, scorer: Scorer) -> None:
+        """One part of what waits for one model."""
+        started, now = time.perf_counter(), self.clock()
+        stopped: Results = [(t, why) for t in self._open[scorer] if (why := t.reason_to_stop(now))]
+        if stopped:
+            gone = {id(t) for t, _ in stopped}
+            self._open[scorer] = deque(t for t in self._open[scorer] if id(t) not in gone)
+            self._finish(stopped)
+        if not self._open[scorer]:
+            del self._open[scorer]
+            return
+        slices = self._part(scorer)
+        rows = sum(stop - start for _, start, stop in slices)
+        finished = self._run(scorer, slices)
+        seconds = max(time.perf_counter() - started, 1e-9)
+        self._row_s[id(scorer)] = 0.7 * self._row_s.get(id(scorer), seconds / rows) + 0.3 * seconds / rows
+        if len(self._row_s) > 1000:  # ids of models long gone
+            self._row_s.clear()
+        if finished:
+            pace = len(finished) / seconds
+            self._rate = 0.9 * self._rate + 0.1 * pace if self._rate else pace
+            left = {id(t) for t, _ in finished}
+            remaining = deque(t for t in self._open[scorer] if id(t) not in left)
+            if remaining:
+                self._open[scorer] = remaining
+            else:
+                del self._open[scorer]
+            self._finish(finished)
+
+    def _part(self, scorer: Scorer) -> list[tuple[ScoreTask, int, int]]:
+        """Which rows of which tasks come next, the oldest task first."""
+        row_s = self._row_s.get(id(scorer))
+        budget = self.max_batch_rows
+        if row_s is not None:
+            budget = min(budget, max(SMALLEST_PART, int(self.part_s / row_s)))
+        tasks = self._open[scorer]
+        slices = []
+        for i, task in enumerate(tasks):
+            most = budget if i or len(tasks) == 1 else max(1, budget // 2)
+            stop = min(len(task.values), task.done + most)
+            slices.append((task, task.done, stop))
+            budget -= stop - task.done
+            if budget <= 0:
+                break
+        return slices
+
+    def _run(self, scorer: Scorer, slices: list[tuple[ScoreTask, int, int]]) -> Results:
+        """Energies of the slices; the tasks that this completes or fails, with their answers."""
+        try:
+            parts = [task.values[start:stop] for task, start, stop in slices]
+            energy = scorer.energies(parts[0] if len(parts) == 1 else concat_rows(parts))
+            measured = scorer.measure(energy)
+        except Exception as error:
+            if len(slices) == 1:
+                return [(slices[0][0], error)]
+            # One bad request must not fail its neighbours: each again, alone.
+            return [result for one in slices for result in self._run(scorer, [one])]
+        self._on_batch(slices[0][0].label, len(slices), *measured)
+        results: Results = []
+        first = 0
+        for task, start, stop in slices:
+            last = first + stop - start
+            if start == 0 and stop == len(task.values):
+                answer = _judge(task, energy[first:last], (measured[0][first:last], measured[1][first:last]))
+                results.append((task, answer))
+            else:
+                task.parts.append(energy[first:last])
+                task.done = stop
+                if stop == len(task.values):
+                    results.append((task, _judge(task, np.concatenate(task.parts), None)))
+            first = last
+        return results
+
+    def _finish(self, results: Results) -> None:
+        if results:
+            self._done_tasks += len(results)
+            self._done_rows += sum(len(task.values) for task, _ in results)
+            deliver(results)
+
+
+def _judge(task: ScoreTask, energy: np.ndarray, measured: tuple[np.ndarray, np.ndarray] | None) -> Any:
+    try:
+        return task.scorer.judge(energy, measured=measured, **task.options)
+    except Exception as error:
+        return error

@@ -1,0 +1,161 @@
+"""What routes do with the engine: find a model, queue its work, and wait while the client does."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from ebm.answers import Scores
+from ebm.data import Values
+from ebm.errors import BadInput, Cancelled, Unsupported
+from ebm.steps import Progress, Steps
+from service.engine import Engine
+from service.errors import DeadlinePassed
+from service.registry import Loaded
+from service.routing import services
+from service.settings import Settings
+from service.tasks import Merge, Task
+
+POLL_S = 0.25  # how often a waiting request looks whether its client is still there
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of `follow_steps`."""
+
+    answer: Any
+
+
+async def find(request: Request, name: str, version: str | None = None, *, needs: str = "score") -> Loaded:
+    """The model of a request that is about to ask `needs` of it.
+
+    Raises:
+        Problem: 404 or 503 as `Registry.get`; 429 where scores are asked for and the queue is full, before the body is
+            read.
+        Unsupported: the model cannot do it.
+    """
+    here = services(request)
+    loaded = await here.registry.get(name, version)
+    if needs == "score":
+        here.engine.require_room()
+    elif needs not in loaded.detector.can:
+        can = ", ".join(sorted(loaded.detector.can))
+        raise Unsupported(f"model {loaded.name!r} cannot {needs}; it can {can}")
+    return loaded
+
+
+async def score_rows(
+    request: Request, loaded: Loaded, values: Values, *, fpr: float | None = None, fdr: float | None = None
+) -> Scores:
+    """Scores of rows that the model accepts, batched with those of other requests."""
+    here = services(request)
+    task = here.engine.submit_score(
+        loaded.detector,
+        values,
+        timeout_s=timeout_of(request, here.settings),
+        label=loaded.name,
+        fpr=fpr,
+        fdr=fdr,
+    )
+    return await wait_for(request, task, here.engine)
+
+
+async def run_steps(
+    request: Request,
+    loaded: Loaded,
+    operation: str,
+    start: Callable[[], Steps[Progress, None, Any]],
+    *,
+    merge: Merge | None = None,
+) -> Any:
+    """The answer of a long call, which advances by turns with others."""
+    here = services(request)
+    task = here.engine.submit_steps(start, timeout_s=timeout_of(request, here.settings), merge=merge)
+    return await wait_for(request, task, here.engine)
+
+
+async def follow_steps(
+    request: Request, loaded: Loaded, operation: str, start: Callable[[], Steps[Progress, None, Any]]
+) -> AsyncIterator[Progress | Done]:
+    """`run_steps` with its progress: of each chunk the last step and every snapshot, then `Done`.
+
+    A client that reads slowly gets fewer steps, but every snapshot.
+    """
+    here = services(request)
+    arrived = asyncio.Event()
+    gathered: list[Progress] = []
+
+    def on_progress(progress: list[Progress]) -> None:
+        if gathered and gathered[-1].snapshot is None:
+            gathered.pop()
+        gathered.extend(p for p in progress[:-1] if p.snapshot is not None)
+        gathered.append(progress[-1])
+        arrived.set()
+
+    timeout_s = timeout_of(request, here.settings)
+    task = here.engine.submit_steps(start, timeout_s=timeout_s, on_progress=on_progress)
+    waiting = asyncio.ensure_future(wait_for(request, task, here.engine))
+    waiting.add_done_callback(lambda done: (done.cancelled() or done.exception(), arrived.set()))
+    try:
+        while True:
+            await arrived.wait()
+            arrived.clear()
+            now, gathered[:] = gathered[:], []
+            for one in now:
+                yield one
+            if waiting.done() and not gathered:
+                yield Done(waiting.result())
+                return
+    finally:
+        task.give_up()
+        waiting.cancel()
+
+
+async def wait_for(request: Request, task: Task, engine: Engine) -> Any:
+    """The task's answer; tells its thread to stop when the client or the time is gone."""
+    future = task.future
+    loop = future.get_loop()
+    # A timer that ends most requests unused must cost little: it sets the future, there is no task to cancel.
+    timer = loop.call_later(min(POLL_S, task.deadline - engine.clock()), _look, request, task, engine)
+    try:
+        return await future
+    finally:
+        timer.cancel()
+        task.gone = True
+
+
+def _look(request: Request, task: Task, engine: Engine) -> None:
+    if not task.future.done():
+        # Held by the future, for the loop itself keeps only a weak hold of tasks.
+        watcher = task.future.get_loop().create_task(_watch(request, task, engine))
+        task.future.add_done_callback(lambda _: watcher.cancel())
+
+
+async def _watch(request: Request, task: Task, engine: Engine) -> None:
+    while not task.future.done():
+        left = task.deadline - engine.clock()
+        if left <= 0:
+            task.give_up(DeadlinePassed())
+        elif await request.is_disconnected():
+            task.give_up(Cancelled("the client went away"))
+        else:
+            await asyncio.sleep(min(POLL_S, left))
+
+
+def timeout_of(request: Request, settings: Settings) -> float:
+    """X-Timeout-Seconds, capped by the settings; the settings' default where the client names none."""
+    given = request.headers.get("x-timeout-seconds")
+    if given is None:
+        return settings.timeout_s
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise BadInput(f"X-Timeout-Seconds: {given[:40]!r} is not a positive number of seconds")
+    return min(seconds, settings.max_timeout_s)
