@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import structlog
 import torch
 from fastapi import FastAPI
@@ -15,9 +16,12 @@ from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
 from service import errors, openapi, telemetry
+from service.auth import Auth
+from service.drift import Drift
 from service.engine import Engine
-from service.registry import Registry
+from service.registry import Loaded, Registry
 from service.routes import health, models, samples, scores
+from service.routing import Direct, DirectRoute, Services
 from service.settings import Settings
 
 CONSOLE = Path(__file__).parent / "console"
@@ -27,6 +31,7 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
+ROUTERS = [module.router for module in (health, models, scores, samples)]
 log = structlog.get_logger("service")
 
 
@@ -34,13 +39,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The service over the models in `settings.models_dir`, which are loaded when the app starts."""
     settings = settings or Settings()
     telemetry.configure_logging(settings.log_level)
-    metrics = telemetry.Metrics()
+    metrics, drift = telemetry.Metrics(), Drift()
     registry = Registry(settings.models_dir, settings.device)
 
     def set_threads() -> None:
-        # Holds for the thread that calls it, hence in the inference thread itself.
+        # Holds for the thread that calls it, hence in the inference threads themselves.
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
+
+    def on_batch(loaded: Loaded, requests: int, anomaly_score: np.ndarray, p_value: np.ndarray) -> None:
+        metrics.batch(loaded.name, requests, anomaly_score, p_value)
+        drift.record(loaded, anomaly_score, p_value)
 
     engine = Engine(
         queue_size=settings.queue_size,
@@ -48,29 +57,32 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         active_tasks=settings.active_tasks,
         max_batch_rows=settings.max_batch_rows,
         chunk_steps=settings.chunk_steps,
-        retry_after_s=settings.retry_after_s,
         on_start=set_threads,
-        on_batch=metrics.batch,
+        on_batch=on_batch,
         on_steps=metrics.steps.inc,
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(registry.load)
+        await registry.start()
         engine.start()
         log.info("started", models=len(registry.loaded), refused=len(registry.refused))
         yield
         await run_in_threadpool(engine.stop, settings.drain_s)
+        await registry.stop()
         log.info("stopped")
 
     # The stock documentation pages load scripts from elsewhere; /openapi.json is enough.
     app = FastAPI(title="EBM service", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.services = Services(settings, registry, engine, metrics, Auth.of(settings), drift)
     app.state.settings, app.state.registry = settings, registry
     app.state.engine, app.state.metrics = engine, metrics
+    routes = [route for router in ROUTERS for route in router.routes if isinstance(route, DirectRoute)]
+    app.add_middleware(Direct, routes=routes)
     app.add_middleware(telemetry.RequestTelemetry, metrics=metrics)
     errors.install(app)
-    for module in (health, models, scores, samples):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     openapi.install(app, registry)
 
     @app.get("/", include_in_schema=False)

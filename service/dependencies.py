@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from ebm.errors import BadInput, Cancelled, Unsupported
+from ebm.errors import BadInput, Unsupported
 from service.engine import Engine
-from service.errors import DeadlinePassed
 from service.registry import Loaded, Registry
 from service.settings import Settings
-from service.tasks import Task
 from service.telemetry import Metrics
-
-POLL_S = 0.25  # how often a waiting request looks whether its client is still there
 
 
 def settings_of(request: Request) -> Settings:
@@ -35,10 +30,10 @@ def metrics_of(request: Request) -> Metrics:
     return request.app.state.metrics
 
 
-def loaded_of(
+async def loaded_of(
     request: Request, name: Annotated[str, Path(description="Name of a model, see `GET /v1/models`.")]
 ) -> Loaded:
-    return registry_of(request).get(name)
+    return await registry_of(request).get(name)
 
 
 def timeout_of(request: Request) -> float:
@@ -69,23 +64,3 @@ def require(loaded: Loaded, ability: str) -> None:
     if ability not in loaded.detector.can:
         can = ", ".join(sorted(loaded.detector.can))
         raise Unsupported(f"model {loaded.name!r} cannot {ability}; it can {can}")
-
-
-async def wait_for(request: Request, task: Task, engine: Engine) -> Any:
-    """The task's answer; tells the inference thread to stop when the client or the time is gone."""
-    future = asyncio.wrap_future(task.future)
-    # An answer nobody collects any more must not be logged as an error that was never retrieved.
-    future.add_done_callback(lambda done: done.cancelled() or done.exception())
-    try:
-        while True:
-            left = task.deadline - engine.clock()
-            await asyncio.wait({future}, timeout=max(0.0, min(POLL_S, left)))
-            if future.done():
-                return future.result()
-            if left <= 0:
-                raise DeadlinePassed()
-            if await request.is_disconnected():
-                raise Cancelled("the client went away")
-    finally:
-        if not future.done():
-            task.cancel()

@@ -38,7 +38,7 @@ class Engine:
         chunk_s: float = 0.05,
         clock: Callable[[], float] = time.monotonic,
         on_start: Callable[[], None] = lambda: None,
-        on_batch: OnBatch = lambda label, requests, anomaly_score, p_value: None,
+        on_batch: OnBatch = lambda model, requests, anomaly_score, p_value: None,
         on_steps: Callable[[int], None] = lambda steps: None,
     ):
         self.queue_size, self.queue_rows, self.task_queue_size = queue_size, queue_rows, task_queue_size
@@ -97,7 +97,7 @@ class Engine:
             raise TooMany(f"{queued} rows wait to be scored already", _seconds(self._scoring.waiting_s))
 
     def submit_score(
-        self, scorer: Scorer, values: Values, *, timeout_s: float, label: str = "", **options: Any
+        self, scorer: Scorer, values: Values, *, timeout_s: float, model: Any = None, **options: Any
     ) -> ScoreTask:
         """Queue rows (n, ...) for `scorer`; the future gives `scorer.judge(...)` of exactly these rows."""
         self.require_room(len(values))
@@ -106,7 +106,7 @@ class Engine:
             future=asyncio.get_running_loop().create_future(),
             scorer=scorer,
             values=values,
-            label=label,
+            model=model,
             options=options,
         )
         self._scoring.put(task)

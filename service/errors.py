@@ -83,6 +83,9 @@ def to_problem(error: Exception) -> Problem:
     return Problem(500, "internal", "the server failed; the log has the reason under this request_id")
 
 
+KNOWN = (Problem, EBMError, HTTPException, RequestValidationError)  # what an endpoint raises on purpose
+
+
 def _title(status: int) -> str:
     return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
 
@@ -118,5 +121,5 @@ def install(app: FastAPI) -> None:
     async def handle(request: Request, error: Exception) -> Response:
         return render(error, request.url.path, request.scope.get("request_id"))
 
-    for kind in (Problem, EBMError, HTTPException, RequestValidationError):
+    for kind in KNOWN:
         app.add_exception_handler(kind, handle)

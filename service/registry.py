@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from starlette.concurrency import run_in_threadpool
 
 from ebm import artifact
 from ebm.detector import Detector
@@ -72,7 +73,14 @@ class Registry:
                 log.info("model_loaded", model=key[0], version=key[1])
         self.loaded, self.refused = loaded, refused
 
-    def get(self, name: str, version: str | None = None) -> Loaded:
+    async def start(self) -> None:
+        """Load what is there."""
+        await run_in_threadpool(self.load)
+
+    async def stop(self) -> None:
+        """Nothing runs on."""
+
+    async def get(self, name: str, version: str | None = None) -> Loaded:
         """The model asked for.
 
         Raises:

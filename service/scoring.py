@@ -20,15 +20,21 @@ from service.errors import ShuttingDown
 from service.tasks import Results, Scorer, ScoreTask, deliver
 
 Clock = Callable[[], float]
-OnBatch = Callable[[str, int, np.ndarray, np.ndarray], None]
+OnBatch = Callable[[Any, int, np.ndarray, np.ndarray], None]
 SMALLEST_PART = 64
 
 
 class ScoringThread:
-    """Runs `Scorer.energies` on what `put` queues. `on_batch(label, requests, anomaly_score, p_value)` sees each batch."""
+    """Runs `Scorer.energies` on what `put` queues. `on_batch(model, requests, anomaly_score, p_value)` sees each batch."""
 
     def __init__(
-        self, *, max_batch_rows: int, part_s: float, clock: Clock, on_start: Callable[[], None], on_batch: OnBatch
+        self,
+        *,
+        max_batch_rows: int,
+        part_s: float,
+        clock: Clock,
+        on_start: Callable[[], None],
+        on_batch: OnBatch,
     ):
         self.max_batch_rows, self.part_s, self.clock = max_batch_rows, part_s, clock
         self._on_start, self._on_batch = on_start, on_batch
@@ -150,7 +156,7 @@ class ScoringThread:
                 return [(slices[0][0], error)]
             # One bad request must not fail its neighbours: each again, alone.
             return [result for one in slices for result in self._run(scorer, [one])]
-        self._on_batch(slices[0][0].label, len(slices), *measured)
+        self._on_batch(slices[0][0].model, len(slices), *measured)
         results: Results = []
         first = 0
         for task, start, stop in slices:

@@ -53,11 +53,12 @@ class Scorer(Protocol):
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class ScoreTask(Task):
-    """Rows for `scorer`; many rows are scored in parts, `done` of them so far."""
+    """Rows for `scorer`; many rows are scored in parts, `done` of them so far. `model` is what the batch's observer is
+    told."""
 
     scorer: Scorer
     values: Values
-    label: str
+    model: Any
     options: dict[str, Any]
     done: int = 0
     parts: list[np.ndarray] = field(default_factory=list)

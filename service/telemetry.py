@@ -9,6 +9,7 @@ import time
 import uuid
 from typing import Any
 
+import numpy as np
 import structlog
 from prometheus_client import (
     CollectorRegistry,
@@ -77,9 +78,9 @@ class Metrics:
         self.queue = Gauge("ebm_queue_depth", "Requests waiting or under way", ["sort"], registry=r)
         self.models = Gauge("ebm_models", "Model versions by state", ["state"], registry=r)
 
-    def batch(self, requests: int, rows: int) -> None:
+    def batch(self, model: str, requests: int, anomaly_score: np.ndarray, p_value: np.ndarray) -> None:
         self.batch_requests.observe(requests)
-        self.batch_rows.observe(rows)
+        self.batch_rows.observe(len(anomaly_score))
 
 
 class RequestTelemetry:

@@ -58,7 +58,7 @@ async def score_rows(
         loaded.detector,
         values,
         timeout_s=timeout_of(request, here.settings),
-        label=loaded.name,
+        model=loaded,
         fpr=fpr,
         fdr=fdr,
     )

@@ -33,7 +33,7 @@ async def show_model(loaded: LoadedDep, registry: RegistryDep) -> ModelDetail:
 @router.get("/models/{name}/versions/{version}", responses=problems(404, 503))
 async def show_version(name: str, version: str, registry: RegistryDep) -> ModelDetail:
     """One version, with its manifest."""
-    return _detail(registry.get(name, version), registry)
+    return _detail(await registry.get(name, version), registry)
 
 
 @router.get("/limits")

@@ -14,7 +14,7 @@ from ebm.detector import Detector, Generated, Progress
 from service import answers
 from service.binary import write_npy, write_png
 from service.bodies import JPEG, JSON, NPY, PNG, read_only_options, read_rows
-from service.dependencies import EngineDep, LoadedDep, MetricsDep, SettingsDep, TimeoutDep, require, wait_for
+from service.dependencies import EngineDep, LoadedDep, MetricsDep, SettingsDep, TimeoutDep, require
 from service.errors import limit_exceeded
 from service.openapi import binary, body, parameters
 from service.schemas.problems import problems
@@ -26,6 +26,7 @@ from service.schemas.samples import (
     GenerateRequest,
 )
 from service.settings import Settings
+from service.work import wait_for
 
 router = APIRouter(prefix="/v1", tags=["samples"])
 PROBLEMS = problems(404, 406, 413, 415, 422, 429, 503, 504)

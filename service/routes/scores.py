@@ -10,10 +10,11 @@ from ebm.detector import Scores
 from service import answers
 from service.binary import write_npy
 from service.bodies import JPEG, JSON, NPY, PNG, read_rows
-from service.dependencies import EngineDep, LoadedDep, MetricsDep, SettingsDep, TimeoutDep, wait_for
+from service.dependencies import EngineDep, LoadedDep, MetricsDep, SettingsDep, TimeoutDep
 from service.openapi import binary, body, parameters
 from service.schemas.problems import problems
 from service.schemas.scores import ScoreAnswer, ScoreOptions, ScoreRequest
+from service.work import wait_for
 
 router = APIRouter(prefix="/v1", tags=["scores"])
 FIELDS = ("energy", "anomaly_score", "p_value", "is_anomaly", "rank")
@@ -45,7 +46,7 @@ async def score(
         request, loaded.detector, ScoreOptions, settings, settings.max_rows, "max_rows"
     )
     task = engine.submit_score(
-        loaded.detector, rows.values, timeout_s=timeout_s, fpr=options.fpr, fdr=options.fdr
+        loaded.detector, rows.values, timeout_s=timeout_s, model=loaded, fpr=options.fpr, fdr=options.fdr
     )
     scores: Scores = await wait_for(request, task, engine)
     non_finite = answers.non_finite(energy=scores.energy, anomaly_score=scores.anomaly_score)
