@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -16,6 +17,8 @@ from ebm.errors import BadInput
 
 # An npy header is a one-line dict; numpy's own default limit, spelled out.
 MAX_HEADER = 10_000
+MAX_DIMENSIONS = 8
+MAX_EMPTY = 2**31  # a side of an array that holds nothing
 PAIRS = (("X", "y"), ("x", "y"), ("images", "labels"), ("data", "target"), ("values", "labels"))
 
 
@@ -41,42 +44,67 @@ def read_npz(path: Path, options: ReadOptions) -> Table:
     return make_table(values, path.name, labels=labels, allow_missing=options.allow_missing)
 
 
-def parse_npy(data: bytes, source: str) -> np.ndarray:
-    """The array in the bytes of an npy file, e.g. a request body.
+def parse_npy(data: bytes, source: str, *, numbers_only: bool = False) -> np.ndarray:
+    """The array in the bytes of an npy file, e.g. a request body; a view of these bytes.
+
+    Args:
+        numbers_only: refuse all but real numbers of up to 64 bits.
 
     Raises:
         BadInput: not an npy file, an object array, or a header that claims another size than the data have.
     """
-    return parse_npy_stream(io.BytesIO(data), len(data), source)
+    start = io.BytesIO(data[: MAX_HEADER + 20])
+    shape, fortran, dtype = _header(start, source)
+    if numbers_only and (dtype.kind not in "biuf" or dtype.itemsize > 8):
+        raise BadInput(f"{source}: dtype {dtype.str!r} is not one of real numbers of up to 64 bits")
+    count = _count(shape, dtype, len(data) - start.tell(), source)
+    array = (
+        np.frombuffer(data, dtype, count, start.tell()) if dtype.itemsize * count else np.empty(count, dtype)
+    )
+    return array.reshape(shape, order="F" if fortran else "C")
 
 
 def parse_npy_stream(file: BinaryIO, size: int, source: str) -> np.ndarray:
     """As `parse_npy`, from a file positioned at its start and known to hold `size` bytes."""
-    try:
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER)
-        elif version == (2, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(file, max_header_size=MAX_HEADER)
-        else:
-            raise ValueError(f"npy format version {version[0]}.{version[1]} is not supported")
-    except (ValueError, EOFError, OSError, TypeError, SyntaxError, OverflowError, RecursionError) as error:
-        raise BadInput(f"{source}: not a readable npy file: {_line(error)}") from None
-    if dtype.hasobject or dtype.names is not None:
-        raise BadInput(f"{source}: dtype {_line(dtype)} is not a plain number; objects are never unpickled")
-    count = 1
-    for length in shape:  # Python integers: a hostile shape cannot overflow them
-        if length < 0:
-            raise BadInput(f"{source}: the npy header claims the impossible shape {shape}")
-        count *= length
-    claimed, held = count * dtype.itemsize, size - file.tell()
-    if claimed != held:
-        raise BadInput(f"{source}: the npy header claims {claimed} bytes of data, the file holds {held}")
+    shape, fortran, dtype = _header(file, source)
+    count = _count(shape, dtype, size - file.tell(), source)
+    claimed = count * dtype.itemsize
     data = file.read(claimed)
     if len(data) != claimed:
         raise BadInput(f"{source}: the npy header claims {claimed} bytes of data, the file holds {len(data)}")
     array = np.frombuffer(data, dtype=dtype) if claimed else np.empty(count, dtype)
     return array.reshape(shape, order="F" if fortran else "C")
+
+
+def _header(file: BinaryIO, source: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and type."""
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            header = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER)
+        elif version == (2, 0):
+            header = np.lib.format.read_array_header_2_0(file, max_header_size=MAX_HEADER)
+        else:
+            raise ValueError(f"npy format version {version[0]}.{version[1]} is not supported")
+    except Exception as error:  # numpy lets SyntaxError, TypeError, KeyError, MemoryError and others through
+        raise BadInput(f"{source}: not a readable npy file: {_line(error)}") from None
+    shape, _, dtype = header
+    if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None:
+        raise BadInput(f"{source}: dtype {_line(dtype)} is not a plain number; objects are never unpickled")
+    if len(shape) > MAX_DIMENSIONS or any(length < 0 for length in shape):
+        raise BadInput(f"{source}: the npy header claims the impossible shape {str(shape)[:80]}")
+    return header
+
+
+def _count(shape: tuple[int, ...], dtype: np.dtype, held: int, source: str) -> int:
+    """How many numbers there are, if that is what the header claims."""
+    count = math.prod(shape)  # Python integers: a hostile shape cannot overflow them
+    if count * dtype.itemsize != held:
+        claimed = count * dtype.itemsize
+        raise BadInput(f"{source}: the npy header claims {claimed} bytes of data, the file holds {held}")
+    if not held and max(shape, default=0) > MAX_EMPTY:
+        raise BadInput(f"{source}: the npy header claims the impossible shape {str(shape)[:80]}")
+    return count
 
 
 def _npy_file(path: Path) -> np.ndarray:

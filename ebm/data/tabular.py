@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -167,11 +168,7 @@ def raise_first_culprit(
     data: bytes, names: list[str], has_header: bool, features: set[str], source: str
 ) -> None:
     """Raise for the first row of another width, or with a cell that is neither a number nor missing."""
-    try:
-        records = [record for record in _records(data) if record][int(has_header) :]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{source}: not a readable CSV file: {_line(error)}") from None
-    for row, record in enumerate(records):
+    for row, record in enumerate(_filled_records(data, has_header, source)):
         if len(record) != len(names):
             expected = f"the {'header' if has_header else 'first row'} has {len(names)}"
             raise BadInput(f"{source}: row {row} has {len(record)} cells, {expected}", row=row)
@@ -187,6 +184,14 @@ def _records(data: bytes) -> Iterator[list[str]]:
     return csv.reader(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""))
 
 
+def _filled_records(data: bytes, has_header: bool, source: str) -> Iterator[list[str]]:
+    """The rows that are not blank, one at a time: a file has room in memory, its cells as Python objects have not."""
+    try:
+        yield from itertools.islice(filter(None, _records(data)), int(has_header), None)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{source}: not a readable CSV file: {_line(error)}") from None
+
+
 def finish(
     arrow: pa.Table,
     features: list[str],
@@ -199,7 +204,7 @@ def finish(
         raise BadInput(f"{source}: no rows")
     values = np.empty((arrow.num_rows, len(features)))
     for i, name in enumerate(features):
-        values[:, i] = _numbers(arrow[name], name, source)
+        values[:, i] = number_column(arrow[name], name, source)
     labels = None if label is None else labels_of(arrow[label], source)
     return make_table(
         values,
@@ -210,7 +215,7 @@ def finish(
     )
 
 
-def _numbers(column: pa.ChunkedArray, name: str, source: str) -> np.ndarray:
+def number_column(column: pa.ChunkedArray, name: str, source: str) -> np.ndarray:
     """One column as float64, nulls as NaN."""
     kind = column.type
     if pa.types.is_dictionary(kind):
