@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     max_body_bytes: int = Field(default=32 * 2**20, ge=1, description="bytes of one request body")
+    max_decompressed_bytes: int = Field(
+        default=256 * 2**20, ge=1, description="bytes of a body once gzip, Parquet or Arrow compression is undone"
+    )
     max_rows: int = Field(default=10_000, ge=1, description="rows of one score request")
     max_denoise_rows: int = Field(default=256, ge=1, description="rows of one denoise request")
     max_samples: int = Field(default=256, ge=1, description="samples of one generate request")
@@ -29,7 +32,7 @@ class Settings(BaseSettings):
     max_values: int = Field(
         default=4_000_000, ge=1, description="numbers that one generate request may return"
     )
-    max_pixels: int = Field(default=16_000_000, ge=1, description="pixels of one PNG or JPEG")
+    max_pixels: int = Field(default=16_000_000, ge=1, description="pixels of the pictures of one request")
 
     queue_size: int = Field(default=256, ge=1, description="score requests that may wait")
     task_queue_size: int = Field(
