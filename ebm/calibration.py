@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import false_discovery_control
 
 from ebm.errors import BadArtifact, BadInput
 
@@ -151,6 +150,8 @@ def benjamini_hochberg(p_values: ArrayLike, fdr: float) -> np.ndarray:
         raise BadInput(f"row {row}: {p[row]} is not a p-value", row=row)
     if len(p) == 0:
         return np.zeros(0, dtype=bool)
+    from scipy.stats import false_discovery_control  # slow to import, and needed only here
+
     return false_discovery_control(p, method="bh") <= fdr
 
 

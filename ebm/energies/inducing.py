@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor
 
 from ebm.energies.kernel import squared_distances
@@ -31,6 +30,8 @@ def inducing_points(x: Tensor, m: int, seed: int = 0) -> InducingPoints:
 
     Rows, not means, so that levels stay levels in every view.
     """
+    from sklearn.cluster import MiniBatchKMeans  # slow to import, and needed only here
+
     rows = x.numpy().astype(np.float32)
     model = MiniBatchKMeans(
         m, batch_size=max(1024, 4 * m), n_init="auto", max_iter=20, random_state=seed, init="k-means++"

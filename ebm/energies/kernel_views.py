@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from ebm.config import Frozen
@@ -168,6 +167,8 @@ class KernelViews(nn.Module):
 
     def _radii(self, g: Tensor) -> Tensor:
         """r_i, floored; duplicates make neighbour distances 0."""
+        from sklearn.neighbors import NearestNeighbors  # slow to import, and needed only here
+
         k = min(self.config.neighbour, len(g) - 1)
         rows = g.cpu().numpy()
         distances, _ = NearestNeighbors(n_neighbors=k + 1).fit(rows).kneighbors(rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 
@@ -40,6 +39,8 @@ def pseudo_anomalies(x: Tensor, n: int, seed: int) -> dict[str, Tensor]:
 
 def auroc(normal: Tensor, anomalous: Tensor) -> float:
     """P(a < b) + P(a = b) / 2 for energies a of normal and b of anomalous rows (Mann and Whitney 1947)."""
+    from scipy.stats import mannwhitneyu  # slow to import, and needed only here
+
     # scikit-learn's own refuses infinite energies.
     u = mannwhitneyu(anomalous.double().numpy(), normal.double().numpy(), method="asymptotic").statistic
     return float(u / (len(normal) * len(anomalous)))
