@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ebm import explain, generation, impute, restoration
+from ebm import classify, compare, explain, generation, impute, restoration
 from ebm.answers import Generated, SamplingState, Scores
 from ebm.calibration import Calibration, benjamini_hochberg, check_rate
 from ebm.energies import ProductOfExperts
@@ -73,6 +73,8 @@ class Detector:
             able.add("impute")
         if self.sampling is not None:
             able |= {"generate"} | ({"denoise"} if self._denoiser is not None else set())
+        if classify.joint_expert(self.energy) is not None:
+            able.add("classify")
         return frozenset(able)
 
     # -- scoring ----------------------------------------------------------------------------------------------------
@@ -280,6 +282,35 @@ class Detector:
         options = {"n_draws": n_draws, "seed": seed, "keep_draws": keep_draws}
         source = impute.Source.of(self.energy, self._denoiser)
         return (yield from impute.impute_steps(self.preprocessor, source, values, **options))
+
+    # -- comparisons and classes ------------------------------------------------------------------------------------
+
+    def compare(self, a: Any, b: Any, *, path: bool = True, n_points: int = 33) -> compare.Comparison:
+        """log p(a) - log p(b) of rows in pairs, or of one with many; see `compare_steps`."""
+        return finish(self.compare_steps(a, b, path=path, n_points=n_points))
+
+    def compare_steps(
+        self, a: Any, b: Any, *, path: bool = True, n_points: int = 33
+    ) -> Steps[Progress, None, compare.Comparison]:
+        """`compare`, pausing now and then; the answer is the generator's return value.
+
+        Args:
+            path: also integrate the score function along the straight line from b to a, by n_points - 1 intervals.
+
+        Raises:
+            BadInput: rows that do not fit or do not pair up, or n_points out of range.
+        """
+        parts = self.preprocessor, self.energy, self.energies
+        return (yield from compare.compare_steps(*parts, a, b, path=path, n_points=n_points))
+
+    def classify(self, values: Any) -> classify.Classified:
+        """p(y | x) of rows (N, ...), with E(x) beside it."""
+        return finish(self.classify_steps(values))
+
+    def classify_steps(self, values: Any) -> Steps[Progress, None, classify.Classified]:
+        """`classify`, pausing now and then. Raises Unsupported where no energy is joint; BadInput: bad rows."""
+        self._require("classify")
+        return (yield from classify.classify_steps(self.preprocessor, self.energy, self.score, values))
 
     # -- helpers ----------------------------------------------------------------------------------------------------
 
