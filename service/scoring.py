@@ -1,7 +1,7 @@
 """The scoring thread: what waits becomes one batch a model; it never waits for a batch to fill.
 
-Rows of many requests are scored together, in parts that take about `part_s` each, so that a request of ten thousand rows
-does not hold up one of a single row: of each part, at most half is the oldest request's.
+Rows of many requests are scored together, in parts that take about `part_s` each, so that a request of ten thousand
+rows does not hold up one of a single row: of each part, at most half is the oldest request's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SMALLEST_PART = 64
 
 
 class ScoringThread:
-    """Runs `Scorer.energies` on what `put` queues. `on_batch(model, requests, anomaly_score, p_value)` sees each batch."""
+    """Scores what `put` queues. `on_batch(model, requests, anomaly_score, p_value)` sees each batch."""
 
     def __init__(
         self,

@@ -75,6 +75,9 @@ class Metrics:
             "ebm_batch_rows", "Rows of one batch", registry=r, buckets=(1, 4, 16, 64, 256, 1024, 4096, 16384)
         )
         self.steps = Counter("ebm_task_steps", "Sampler steps of long tasks", registry=r)
+        self.long_calls = Histogram(
+            "ebm_long_call_seconds", "Time from asking to answer", ["model", "operation"], registry=r
+        )
         self.queue = Gauge("ebm_queue_depth", "Requests waiting or under way", ["sort"], registry=r)
         self.models = Gauge("ebm_models", "Model versions by state", ["state"], registry=r)
 

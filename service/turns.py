@@ -103,7 +103,7 @@ class TurnsThread:
                 while not (self._waiting or self._groups or self._stopping):
                     self._wake.wait()
                 while self._waiting and len(self._groups) < self.active:
-                    self._groups.append(self._gather())
+                    self._groups.appendleft(self._gather())  # a newcomer may be a short one
                 self._under_way = sum(len(group.members) for group in self._groups)
             if self._stopping and (not self._groups or self.clock() >= self._give_up_at):
                 self._abandon()

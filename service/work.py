@@ -75,8 +75,11 @@ async def run_steps(
 ) -> Any:
     """The answer of a long call, which advances by turns with others."""
     here = services(request)
+    began = here.engine.clock()
     task = here.engine.submit_steps(start, timeout_s=timeout_of(request, here.settings), merge=merge)
-    return await wait_for(request, task, here.engine)
+    answer = await wait_for(request, task, here.engine)
+    here.metrics.long_calls.labels(loaded.name, operation).observe(here.engine.clock() - began)
+    return answer
 
 
 async def follow_steps(
@@ -97,7 +100,7 @@ async def follow_steps(
         gathered.append(progress[-1])
         arrived.set()
 
-    timeout_s = timeout_of(request, here.settings)
+    timeout_s, began = timeout_of(request, here.settings), here.engine.clock()
     task = here.engine.submit_steps(start, timeout_s=timeout_s, on_progress=on_progress)
     waiting = asyncio.ensure_future(wait_for(request, task, here.engine))
     waiting.add_done_callback(lambda done: (done.cancelled() or done.exception(), arrived.set()))
@@ -109,7 +112,9 @@ async def follow_steps(
             for one in now:
                 yield one
             if waiting.done() and not gathered:
-                yield Done(waiting.result())
+                done = Done(waiting.result())
+                here.metrics.long_calls.labels(loaded.name, operation).observe(here.engine.clock() - began)
+                yield done
                 return
     finally:
         task.give_up()
