@@ -47,8 +47,8 @@ def test_a_failure_is_a_500_that_tells_the_log_and_not_the_client(
 
 
 def test_a_full_queue_is_429_with_retry_after(serve: Callable[..., Any]) -> None:
-    client = serve(queue_size=1, retry_after_s=3)
+    client = serve(queue_size=1)
     engine = client.app.state.engine
     engine.queue_size = 0
     answer = client.post("/v1/models/people/score", json={"instances": [[41, 3100, 1.75]]})
-    assert answer.status_code == 429 and answer.headers["retry-after"] == "3"
+    assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
