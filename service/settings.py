@@ -78,8 +78,10 @@ class ModelSettings(BaseModel):
     load: Literal["eager", "lazy"] = Field(
         "eager", description="load models at start, or when first asked for"
     )
-    watch_s: float = Field(
-        5.0, ge=0, description="seconds between two looks for new versions; 0: only on reload"
+    watch_s: float | None = Field(
+        None,
+        ge=0,
+        description="seconds between two looks for new versions; 0: only on reload; not set: 2, of a URL 30",
     )
     max_model_bytes: int | None = Field(
         None,
@@ -126,7 +128,7 @@ class SecuritySettings(BaseModel):
     )
     api_keys: tuple[ApiKey, ...] = Field((), description="the same list as JSON, in addition")
     anonymous_rate: Rate | None = Field(
-        None, description='requests allowed to one address without a key, such as "100/minute"; not set: any'
+        None, description='requests allowed to one address where no keys are configured, such as "100/minute"'
     )
     rate_storage: str = Field(
         "memory://",

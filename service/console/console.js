@@ -26,11 +26,19 @@ function table(head, rows, own) {
   return made;
 }
 
+/* The API key, where the server wants one: kept as long as the tab, and sent to no other host. */
+const key = {
+  get: () => { try { return sessionStorage.getItem("key") || $("key").value; } catch { return $("key").value; } },
+  set: (value) => { try { sessionStorage.setItem("key", value); } catch { /* the field itself still holds it */ } },
+};
+
 /* One call of the service; a problem document becomes an Error with its detail. */
 async function call(path, options = {}) {
   let answer;
-  try { answer = await fetch(path, options); } catch { throw new Error("the server does not answer"); }
+  const headers = key.get() ? { ...options.headers, "X-API-Key": key.get() } : options.headers;
+  try { answer = await fetch(path, { ...options, headers }); } catch { throw new Error("the server does not answer"); }
   if (answer.ok) return answer;
+  if (answer.status === 401) $("key-form").hidden = false;
   const problem = await answer.json().catch(() => null);
   throw new Error(problem ? problem.detail : `status ${answer.status}`);
 }
@@ -64,6 +72,7 @@ async function start() {
     const content = paths["/v1/models/{name}/score"].post.requestBody.content;
     state.examples = content["application/json"].examples;
     state.models = models;
+    for (const id of ["models", "refused"]) $(id).replaceChildren();
     $("state").textContent = `${models.length} model${models.length === 1 ? "" : "s"} served`;
     for (const model of models) {
       const item = el("li"), button = el("button");
@@ -121,6 +130,12 @@ function showMetrics(model) {
     ...Object.entries(model.baselines).map(([name, of]) => [name, ...names.map((n) => of[n])])];
   $("metrics").replaceChildren(table(["", ...names], rows, 0));
 }
+
+$("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  key.set($("key").value.trim());
+  start();
+});
 
 /* ---- score and denoise ---- */
 
