@@ -102,18 +102,31 @@ def read_manifest(path: Path | str) -> Manifest:
     """Raises BadArtifact where `path` holds no manifest that this version of the library understands."""
     file = Path(path) / MANIFEST
     try:
-        values = json.loads(file.read_bytes())
-        found = values.get("format_version") if isinstance(values, dict) else None
-        if found != FORMAT_VERSION:
-            raise BadArtifact(f"{file}: format version {found!r}; this library reads {FORMAT_VERSION}")
-        return Manifest.model_validate(values)
+        data = file.read_bytes()
     except FileNotFoundError:
         raise BadArtifact(f"{file}: missing") from None
+    except OSError as error:
+        raise BadArtifact(f"{file}: not readable as JSON ({error})") from None
+    return parse_manifest(data, str(file))
+
+
+def parse_manifest(data: bytes, source: str) -> Manifest:
+    """The manifest in the bytes of a manifest.json; `source` names it in errors.
+
+    Raises:
+        BadArtifact: not JSON, or no manifest that this version of the library understands.
+    """
+    try:
+        values = json.loads(data)
+        found = values.get("format_version") if isinstance(values, dict) else None
+        if found != FORMAT_VERSION:
+            raise BadArtifact(f"{source}: format version {found!r}; this library reads {FORMAT_VERSION}")
+        return Manifest.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadArtifact(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BadArtifact(f"{file}: not readable as JSON ({error})") from None
+        raise BadArtifact(f"{source}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadArtifact(f"{source}: not readable as JSON ({error})") from None
 
 
 def verify(path: Path | str) -> Manifest:
@@ -175,7 +188,7 @@ def _below(prefix: str, values: dict[str, V]) -> dict[str, V]:
 # -- finding --------------------------------------------------------------------------------------------------------
 
 
-def _order(version: str) -> list[tuple[int, int, str]]:
+def order(version: str) -> list[tuple[int, int, str]]:
     """Natural order: '10' after '9', '1.10' after '1.9'."""
     return [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"[._-]", version)]
 
@@ -186,7 +199,7 @@ def list_models(models_dir: Path | str) -> list[ModelEntry]:
     root = Path(models_dir)
     for folder in sorted(p for p in root.iterdir() if p.is_dir()) if root.is_dir() else []:
         found = [p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-        versions = sorted(found, key=_order)
+        versions = sorted(found, key=order)
         named = folder / DEFAULT
         chosen = named.read_text(encoding="utf-8").strip() if named.is_file() else None
         default = chosen if chosen in versions else (versions[-1] if versions else None)

@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     telemetry.configure_logging(settings.log_level)
     metrics, drift = telemetry.Metrics(), Drift()
-    registry = Registry(settings.models_dir, settings.device)
+    registry = Registry.of(settings)
 
     def set_threads() -> None:
         # Holds for the thread that calls it, hence in the inference threads themselves.
