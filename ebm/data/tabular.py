@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,29 @@ def parse_csv(data: bytes, source: str, options: ReadOptions | None = None) -> T
     return finish(arrow, features, label, shown, source, options)
 
 
-def parse_cells(data: bytes, names: list[str], has_header: bool, **convert: Any) -> pa.Table:
-    """The cells of a CSV file, by Arrow; `convert` is Arrow's `ConvertOptions`. Raises what Arrow raises."""
+def parse_cells(
+    data: bytes,
+    names: list[str],
+    has_header: bool,
+    *,
+    on_ragged: Callable[[pacsv.InvalidRow], str] | None = None,
+    **convert: Any,
+) -> pa.Table:
+    """The cells of a CSV file, by Arrow; `convert` is Arrow's `ConvertOptions`. Raises what Arrow raises.
+
+    Args:
+        on_ragged: says "skip" or "error" of a row with another number of cells, whose number counts from 1.
+    """
     return pacsv.read_csv(
         pa.BufferReader(data if data.endswith(b"\n") else data + b"\n"),
         read_options=pacsv.ReadOptions(
             column_names=names,
             skip_rows_after_names=int(has_header),
+            use_threads=on_ragged is None,  # threads do not know the number of a row
             # One block where it fits: Arrow refuses a row, or a quoted cell, that crosses two blocks.
             block_size=min(max(len(data) + 1, 1 << 20), 1 << 30),
         ),
-        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_ragged),
         convert_options=pacsv.ConvertOptions(**convert),
     )
 
