@@ -1,0 +1,64 @@
+"""One request as a value, and operations as generators of requests.
+
+An operation yields a `Call`, is sent the response, and returns its answer. `Client` and `AsyncClient` run the same
+operations and differ by `await` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+T = TypeVar("T")
+Steps = Generator["Call", httpx.Response, T]
+
+JSON, NPY, PNG, JPEG = "application/json", "application/x-npy", "image/png", "image/jpeg"
+ARROW, EVENTS = "application/vnd.apache.arrow.stream", "text/event-stream"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, but for what the connection adds: the address, the key, the request's id and its time."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes = b""
+
+
+def get(path: str, **params: Any) -> Call:
+    """GET; parameters that are None are left out."""
+    return Call("GET", path, given(params), {"Accept": JSON})
+
+
+def post(path: str, document: Any = None, *, accept: str = JSON, **params: Any) -> Call:
+    """POST of a JSON document, or of nothing."""
+    headers, content = {"Accept": accept}, b""
+    if document is not None:
+        headers["Content-Type"] = JSON
+        content = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Call("POST", path, given(params), headers, content)
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that are not None: the server has the defaults."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def model_path(model: str, version: str | None = None, operation: str | None = None) -> str:
+    """/v1/models/{model}[/versions/{version}][/{operation}]."""
+    path = f"/v1/models/{quote(model, safe='')}"
+    if version is not None:
+        path += f"/versions/{quote(version, safe='')}"
+    return f"{path}/{operation}" if operation else path
+
+
+def document_of(response: httpx.Response) -> Any:
+    """The JSON of an answer."""
+    return orjson.loads(response.content)
