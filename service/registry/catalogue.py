@@ -64,6 +64,14 @@ class Catalogue:
         """The version that the bare name means; None for an unknown name."""
         return self._defaults.get(name)
 
+    def note(self, name: str) -> str | None:
+        """Why the bare name does not mean the highest version, where that is not by choice of its `default` file."""
+        mine = [slot for key, slot in self._slots.items() if key[0] == name]
+        default = self._defaults.get(name)
+        if not mine or mine[-1].key[1] == default or self._named.get(name) == default:
+            return None
+        return f"version {mine[-1].key[1]} is {mine[-1].state}; {name!r} means version {default}"
+
     def versions(self, name: str) -> list[str]:
         """The versions of a model that can answer, the lowest first."""
         return [key[1] for key, slot in self._slots.items() if key[0] == name and slot.usable]
@@ -84,12 +92,21 @@ class Catalogue:
             for slot in self._slots.values()
         ]
 
-    def _find(self, name: str, version: str | None) -> Slot:
+    def find(self, name: str, version: str | None = None) -> Slot:
+        """What is known of a version that can answer, or of what the bare name means.
+
+        Raises:
+            Problem: 404 for a name or version that is not there; 503 for one that is refused or unloaded.
+        """
         chosen = self._defaults.get(name) if version is None else version
         slot = self._slots.get((name, chosen)) if chosen is not None else None
         if slot is None:
             self._require(name, version)
             raise AssertionError("every name has a default")
+        if slot.unloaded:
+            raise Problem(503, "model-unloaded", f"model {name!r} version {slot.key[1]} is unloaded")
+        if slot.reason is not None:
+            raise Problem(503, "model-refused", f"model {name!r} version {slot.key[1]}: {slot.reason}")
         return slot
 
     def _require(self, name: str, version: str | None) -> list[Slot]:

@@ -69,7 +69,7 @@ class Loading:
         if slot.loaded is None or slot.digest != digest:  # else only touched
             slot.loaded = Loaded(*found.key, False, detector, size_of(detector))
             log.info("model_loaded", model=found.name, version=found.version, bytes=slot.loaded.n_bytes)
-        slot.digest, slot.manifest = digest, detector.manifest
+        slot.digest, slot.manifest, slot.can = digest, detector.manifest, detector.can
         _accept(slot)
         loaded = slot.loaded
         self.done(slot)

@@ -9,7 +9,6 @@ from typing import Literal
 
 import structlog
 
-from service.errors import Problem
 from service.registry.catalogue import Catalogue
 from service.registry.loading import Loading
 from service.registry.shared import Shared
@@ -63,7 +62,7 @@ class Registry(Catalogue):
         self._looking = asyncio.Lock()
         self._loading = Loading(self.store, device, self._loaded_one)
         every_s = watch_s if watch_s is not None else WATCH_REMOTE_S if self.store.is_remote else WATCH_S
-        self._watch = Watch(self._look, every_s, self.shared.changed, FOLLOW_S if runtime_dir else 0)
+        self._watch = Watch(self.look, every_s, self.shared.changed, FOLLOW_S if runtime_dir else 0)
 
     @classmethod
     def of(cls, settings: Settings) -> Registry:
@@ -80,7 +79,7 @@ class Registry(Catalogue):
 
     async def start(self) -> None:
         """The first look, which loads what `load` says, then watch."""
-        await self._look()
+        await self.look()
         self._watch.start()
 
     async def stop(self) -> None:
@@ -105,11 +104,7 @@ class Registry(Catalogue):
 
     async def _load_to_answer(self, name: str, version: str | None) -> Loaded:
         while True:  # each turn either answers or finds one more version that does not load
-            slot = self._find(name, version)
-            if slot.unloaded:
-                raise Problem(503, "model-unloaded", f"model {name!r} version {slot.key[1]} is unloaded")
-            if slot.reason is not None:
-                raise Problem(503, "model-refused", f"model {name!r} version {slot.key[1]}: {slot.reason}")
+            slot = self.find(name, version)
             found = slot.loaded or await self._loading.load(slot)
             if found is not None:
                 return found
@@ -130,7 +125,7 @@ class Registry(Catalogue):
         """Look now, in every worker; refused versions are tried again, and one republished under its old number,
         which a watcher refuses, is taken as it is now."""
         self.shared.update(lambda asked: asked.reload())
-        return await self._look()
+        return await self.look()
 
     async def load(self, name: str, version: str | None = None) -> None:
         """Undo `unload`, look anew, and have the version (None: the default one) in memory.
@@ -140,7 +135,7 @@ class Registry(Catalogue):
         """
         known = [key[1] for key in self._slots if key[0] == name]
         self.shared.update(lambda asked: asked.load(name, version, known))
-        await self._look()
+        await self.look()
         await self.get(name, version)
 
     def unload(self, name: str, version: str | None = None) -> None:
@@ -156,7 +151,7 @@ class Registry(Catalogue):
 
     # -- looks ------------------------------------------------------------------------------------------------------
 
-    async def _look(self) -> Changes:
+    async def look(self) -> Changes:
         """Compare what is published with what is known, load what is new, then swap all at once."""
         async with self._looking:
             asked = self.shared.read()

@@ -81,6 +81,7 @@ class Slot:
     loaded: Loaded | None = None
     reason: str | None = None  # of the refusal
     manifest: Manifest | None = None
+    can: frozenset[str] | None = None  # known once it has been loaded
     digest: str | None = None  # of the manifest's bytes: a published version never changes
     checked: bool = False
     evicted: bool = False

@@ -14,9 +14,9 @@ def test_the_list_has_one_line_a_model_and_the_refused_with_reasons(client: Any)
     document = client.get("/v1/models").json()
     blobs, people = document["models"]
     assert (blobs["name"], blobs["version"], blobs["versions"]) == ("blobs", "2", ["1", "2"])
-    assert blobs["input_shape"] == [6, 5] and blobs["can"] == ["denoise", "generate", "score"]
+    assert blobs["input_shape"] == [6, 5] and {"denoise", "generate", "score"} <= set(blobs["can"])
     assert people["columns"] == ["age", "income", "height"]
-    assert people["can"] == ["explain", "impute", "score"]
+    assert {"explain", "impute", "score"} <= set(people["can"])
     (refused,) = document["refused"]
     assert refused["name"] == "broken"
     assert refused["reason"].startswith("broken/1/weights.safetensors: altered")
