@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse
 from starlette.staticfiles import StaticFiles
 
-from service import errors, openapi, telemetry
+from service import errors, headers, openapi, telemetry
 from service.auth import Auth
 from service.drift import Drift
 from service.engine import Engine
@@ -25,12 +25,6 @@ from service.routing import Direct, DirectRoute, Services
 from service.settings import Settings
 
 CONSOLE = Path(__file__).parent / "console"
-# The page talks to its own server only, and the browser enforces it.
-PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-cache",
-}
 ROUTERS = [module.router for module in (health, models, scores, samples)]
 log = structlog.get_logger("service")
 
@@ -79,7 +73,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.engine, app.state.metrics = engine, metrics
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, DirectRoute)]
     app.add_middleware(Direct, routes=routes)
-    app.add_middleware(telemetry.RequestTelemetry, metrics=metrics)
+    headers.install(app, settings)
+    app.add_middleware(telemetry.RequestTelemetry, metrics=metrics, settings=settings)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
@@ -87,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.get("/", include_in_schema=False)
     async def console() -> FileResponse:
-        return FileResponse(CONSOLE / "index.html", headers=PAGE_HEADERS)
+        return FileResponse(CONSOLE / "index.html", headers=headers.PAGE)
 
     app.mount("/console", StaticFiles(directory=CONSOLE), name="console")
     return app

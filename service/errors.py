@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ebm.errors import BadArtifact, BadConfig, BadInput, Cancelled, Diverged, EBMError, Unsupported
 
@@ -90,6 +91,20 @@ def _title(status: int) -> str:
     return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
 
 
+class ProblemResponse(Response):
+    """Leaves its slug where telemetry finds it."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, problem: Problem, content: bytes):
+        super().__init__(content, problem.status, headers=problem.headers)
+        self.slug = problem.slug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["problem"] = self.slug
+        await super().__call__(scope, receive, send)
+
+
 def render(error: Exception, path: str, request_id: str | None) -> Response:
     """The problem document of an exception as a response."""
     problem = to_problem(error)
@@ -104,7 +119,7 @@ def render(error: Exception, path: str, request_id: str | None) -> Response:
     }
     # A path may hold anything that percent-decodes, lone surrogates included; orjson takes no such string.
     content = orjson.dumps(_printable(document))
-    return Response(content, problem.status, headers=problem.headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(problem, content)
 
 
 def _printable(value: Any) -> Any:

@@ -4,11 +4,9 @@ order."""
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -21,6 +19,7 @@ from pydantic_settings import (
 
 from ebm.errors import BadConfig
 from service.api_keys import ApiKey, Rate
+from service.settings_file import read_file
 
 PREFIX = "EBM_"
 FILE_VARIABLE = "EBM_CONFIG"
@@ -45,26 +44,36 @@ Count = Annotated[int, Field(ge=1)]
 class ServerSettings(BaseModel):
     """Server."""
 
-    host: str = Field("127.0.0.1", description="address to bind; 0.0.0.0 for all")
-    port: int = Field(8000, ge=0, le=65535, description="port to bind; 0 picks a free one")
-    workers: Count = Field(1, description="processes that serve, each with models of its own")
+    host: str = Field(default="127.0.0.1", description="address to bind; 0.0.0.0 for all")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to bind; 0 picks a free one")
+    workers: Count = Field(default=1, description="processes that serve, each with models of its own")
     threads: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="CPU threads of one inference thread; not set: cores / workers, or OMP_NUM_THREADS",
     )
     runtime_dir: Path | None = Field(
-        None, description="folder for what workers share; not set: a temporary one, removed at the end"
+        default=None,
+        description="folder for what workers share; not set: a temporary one, removed at the end",
     )
-    timeout_s: float = Field(60.0, gt=0, description="deadline of a request that names none, in seconds")
-    max_timeout_s: float = Field(600.0, gt=0, description="largest X-Timeout-Seconds that counts")
-    head_timeout_s: float = Field(10.0, gt=0, description="time in which a request's head must arrive")
-    body_timeout_s: float = Field(30.0, gt=0, description="time in which a request's body must arrive")
-    keep_alive_s: int = Field(30, ge=1, description="time that an idle connection is kept")
-    drain_s: float = Field(10.0, ge=0, description="time to finish accepted work at shutdown, in seconds")
-    max_head_bytes: Bytes = Field(64 * 2**10, description="bytes of a request's line and headers")
+    timeout_s: float = Field(
+        default=60.0, gt=0, description="deadline of a request that names none, in seconds"
+    )
+    max_timeout_s: float = Field(default=600.0, gt=0, description="largest X-Timeout-Seconds that counts")
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, description="time in which a request's head must arrive"
+    )
+    body_timeout_s: float = Field(
+        default=30.0, gt=0, description="time in which a request's body must arrive"
+    )
+    keep_alive_s: int = Field(default=30, ge=1, description="time that an idle connection is kept")
+    drain_s: float = Field(
+        default=10.0, ge=0, description="time to finish accepted work at shutdown, in seconds"
+    )
+    max_head_bytes: Bytes = Field(default=64 * 2**10, description="bytes of a request's line and headers")
     trusted_proxies: str = Field(
-        "127.0.0.1", description="addresses, with commas, whose X-Forwarded-For is believed; * for all"
+        default="127.0.0.1",
+        description="addresses, with commas, whose X-Forwarded-For is believed; * for all",
     )
 
 
@@ -72,70 +81,73 @@ class ModelSettings(BaseModel):
     """Models."""
 
     models_dir: Place = Field(
-        Path("models"), description="folder, or URL such as s3://..., of published models"
+        default=Path("models"), description="folder, or URL such as s3://..., of published models"
     )
-    device: str = Field("cpu", description="where to compute: cpu, cuda, cuda:1, ...")
+    device: str = Field(default="cpu", description="where to compute: cpu, cuda, cuda:1, ...")
     load: Literal["eager", "lazy"] = Field(
-        "eager", description="load models at start, or when first asked for"
+        default="eager", description="load models at start, or when first asked for"
     )
     watch_s: float | None = Field(
-        None,
+        default=None,
         ge=0,
         description="seconds between two looks for new versions; 0: only on reload; not set: 2, of a URL 30",
     )
     max_model_bytes: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="memory for loaded models; the least recently used go first; not set: no limit",
     )
     cache_dir: Path | None = Field(
-        None, description="where models from a URL are kept; not set: the user's cache folder"
+        default=None, description="where models from a URL are kept; not set: the user's cache folder"
     )
 
 
 class LimitSettings(BaseModel):
     """Limits of one request."""
 
-    max_body_bytes: Bytes = Field(32 * 2**20, description="bytes of one request body")
+    max_body_bytes: Bytes = Field(default=32 * 2**20, description="bytes of one request body")
     max_decompressed_bytes: Bytes = Field(
-        256 * 2**20, description="bytes of a body once gzip, Parquet or Arrow compression is undone"
+        default=256 * 2**20, description="bytes of a body once gzip, Parquet or Arrow compression is undone"
     )
-    max_rows: Count = Field(10_000, description="rows of one score request")
-    max_denoise_rows: Count = Field(256, description="rows of one denoise request")
-    max_explain_rows: Count = Field(256, description="rows of one explain request")
-    max_impute_rows: Count = Field(256, description="rows of one impute request")
-    max_samples: Count = Field(256, description="samples of one generate request")
-    max_steps: Count = Field(10_000, description="sampler steps of one request")
-    max_values: Count = Field(4_000_000, description="numbers that one generate request may return")
-    max_pixels: Count = Field(16_000_000, description="pixels of the pictures of one request")
+    max_rows: Count = Field(default=10_000, description="rows of one score request")
+    max_denoise_rows: Count = Field(default=256, description="rows of one denoise request")
+    max_explain_rows: Count = Field(default=256, description="rows of one explain request")
+    max_impute_rows: Count = Field(default=256, description="rows of one impute request")
+    max_samples: Count = Field(default=256, description="samples of one generate request")
+    max_steps: Count = Field(default=10_000, description="sampler steps of one request")
+    max_values: Count = Field(default=4_000_000, description="numbers that one generate request may return")
+    max_pixels: Count = Field(default=16_000_000, description="pixels of the pictures of one request")
 
 
 class EngineSettings(BaseModel):
     """Engine."""
 
-    queue_size: Count = Field(256, description="score requests that may wait")
-    task_queue_size: Count = Field(16, description="denoise and generate requests under way or waiting")
-    active_tasks: Count = Field(2, description="denoise and generate requests that advance by turns")
-    max_batch_rows: Count = Field(4096, description="rows joined into one batch")
-    chunk_steps: Count = Field(10, description="steps of a long task between two looks at the queue")
+    queue_size: Count = Field(default=256, description="score requests that may wait")
+    task_queue_size: Count = Field(
+        default=16, description="denoise and generate requests under way or waiting"
+    )
+    active_tasks: Count = Field(default=2, description="denoise and generate requests that advance by turns")
+    max_batch_rows: Count = Field(default=4096, description="rows joined into one batch")
+    chunk_steps: Count = Field(default=10, description="steps of a long task between two looks at the queue")
 
 
 class SecuritySettings(BaseModel):
     """Security."""
 
     api_keys_file: Path | None = Field(
-        None, description="YAML list of API keys: name, sha256, scopes, rate; see `ebm keys new`"
+        default=None, description="YAML list of API keys: name, sha256, scopes, rate; see `ebm keys new`"
     )
-    api_keys: tuple[ApiKey, ...] = Field((), description="the same list as JSON, in addition")
+    api_keys: tuple[ApiKey, ...] = Field(default=(), description="the same list as JSON, in addition")
     anonymous_rate: Rate | None = Field(
-        None, description='requests allowed to one address where no keys are configured, such as "100/minute"'
+        default=None,
+        description='requests allowed to one address where no keys are configured, such as "100/minute"',
     )
     rate_storage: str = Field(
-        "memory://",
+        default="memory://",
         description="where rates are counted: memory:// (each worker for itself) or redis://host:6379 (all together)",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
-        (), description="origins, with commas, whose pages may call the API; none: CORS is off"
+        default=(), description="origins, with commas, whose pages may call the API; none: CORS is off"
     )
 
 
@@ -143,13 +155,14 @@ class TelemetrySettings(BaseModel):
     """Telemetry."""
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level that is logged"
+        default="info", description="least level that is logged"
     )
     access_log: Literal["all", "errors", "none"] = Field(
-        "all", description="which requests get a log line; errors: status 400 and up"
+        default="all", description="which requests get a log line; errors: status 400 and up"
     )
     otel_endpoint: str | None = Field(
-        None, description="OTLP/HTTP address that traces are sent to (extra `otel`); not set: no traces"
+        default=None,
+        description="OTLP/HTTP address that traces are sent to (extra `otel`); not set: no traces",
     )
 
 
@@ -188,7 +201,7 @@ class Settings(
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         file = os.environ.get(FILE_VARIABLE)
-        given = read_file(Path(file)) if file else {}
+        given = read_file(Path(file), cls.model_fields) if file else {}
         return init_settings, env_settings, InitSettingsSource(settings_cls, given)
 
 
@@ -216,31 +229,6 @@ def read_settings(**given: Any) -> Settings:
             source = f"{os.environ.get(FILE_VARIABLE)}: {field}"
         message = first["msg"].removeprefix("Value error, ")
         raise BadConfig(f"{': '.join([source, '.'.join(inner)]) if inner else source}: {message}") from None
-
-
-def read_file(file: Path) -> dict[str, Any]:
-    """The settings of a YAML or TOML file.
-
-    Raises:
-        BadConfig: names the file, and the key that is no setting.
-    """
-    try:
-        text = file.read_text(encoding="utf-8")
-        found = tomllib.loads(text) if file.suffix.lower() == ".toml" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadConfig(
-            f"{file}: cannot be read ({getattr(error, 'strerror', None) or 'not text'})"
-        ) from None
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise BadConfig(f"{file}: {' '.join(str(error).split())}") from None
-    if found is None:
-        return {}
-    if not isinstance(found, dict):
-        raise BadConfig(f"{file}: holds no settings by name")
-    for key in found:
-        if key not in Settings.model_fields:
-            raise BadConfig(f"{file}: {key!r} is no setting; `ebm serve --help` lists them")
-    return found
 
 
 def unknown_variables() -> list[str]:

@@ -1,42 +1,43 @@
-"""Alive, ready, and metrics."""
+"""Alive, ready, and metrics: open to all."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+import orjson
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from service.dependencies import EngineDep, MetricsDep, RegistryDep
 from service.errors import Problem, ShuttingDown
+from service.routing import scoped, services
 from service.schemas.health import Alive, Ready
 from service.schemas.problems import problems
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=scoped(None))
+ALIVE = b'{"status":"alive"}'
 
 
-@router.get("/healthz")
-async def alive() -> Alive:
+@router.get("/healthz", response_class=Response, responses={200: {"model": Alive}})
+async def alive(_: Request) -> Response:
     """The process answers."""
-    return Alive(status="alive")
+    return Response(ALIVE, media_type="application/json")
 
 
-@router.get("/readyz", responses=problems(503))
-async def ready(registry: RegistryDep, engine: EngineDep) -> Ready:
-    """At least one model is loaded and the inference thread accepts work."""
-    if not engine.accepting:
+@router.get("/readyz", response_class=Response, responses={200: {"model": Ready}, **problems(503)})
+async def ready(request: Request) -> Response:
+    """At least one model is loaded, or loads when asked for, and the inference threads accept work."""
+    here = services(request)
+    if not here.engine.accepting:
         raise ShuttingDown()
-    if not registry.loaded:
-        raise Problem(503, "no-models", f"no model is loaded, {len(registry.refused)} refused")
-    return Ready(
-        status="ready", models=len(registry.loaded), refused=len(registry.refused), queue=engine.depth()
-    )
+    models = here.registry.numbers
+    if not models.loaded + models.available + models.evicted:
+        raise Problem(503, "no-models", f"no model is there to serve, {models.refused} refused")
+    found = Ready(status="ready", models=models.loaded, refused=models.refused, queue=here.engine.depth())
+    return Response(orjson.dumps(found.model_dump()), media_type="application/json")
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(metrics: MetricsDep, registry: RegistryDep, engine: EngineDep) -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus metrics."""
-    for sort, depth in engine.depth().items():
-        metrics.queue.labels(sort).set(depth)
-    metrics.models.labels("loaded").set(len(registry.loaded))
-    metrics.models.labels("refused").set(len(registry.refused))
-    return Response(generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    here = services(request)
+    here.metrics.refresh(here.engine, here.registry)
+    return Response(here.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from service import telemetry
+
 
 def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    telemetry.flush()
     return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 

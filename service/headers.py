@@ -1,0 +1,43 @@
+"""Headers that make a browser stricter, and CORS where it is asked for."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from service.settings import Settings
+
+# On every answer: nothing is to be taken for another media type than it says.
+ALWAYS = [(b"x-content-type-options", b"nosniff")]
+# The page talks to its own server only, and the browser enforces it.
+PAGE = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'self'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-cache",
+}
+ALLOWED = [
+    "Accept",
+    "Authorization",
+    "Content-Encoding",
+    "Content-Type",
+    "Inference-Header-Content-Length",
+    "X-API-Key",
+    "X-Request-ID",
+    "X-Timeout-Seconds",
+]
+
+
+def install(app: FastAPI, settings: Settings) -> None:
+    """Let pages of the configured origins call the API; without any, CORS stays off. Before RequestTelemetry."""
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=ALLOWED,
+            expose_headers=["Inference-Header-Content-Length", "Location", "Retry-After", "X-Request-ID"],
+            max_age=3600,
+        )

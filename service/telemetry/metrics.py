@@ -1,0 +1,189 @@
+"""Prometheus metrics: of this process, or of all workers where they share PROMETHEUS_MULTIPROC_DIR."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
+MODEL_STATES = ("loaded", "available", "evicted", "unloaded", "refused")
+LOW_P_VALUE = 0.01
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+# Standardised on held-out normal rows: most lie within three of zero, and anomalies far above.
+SCORES = (-3, -2, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 50, 100)
+
+
+class _Queue(Protocol):
+    def depth(self) -> dict[str, int]: ...
+
+
+class _Models(Protocol):
+    @property
+    def numbers(self) -> Any: ...
+
+
+class Metrics:
+    """The metrics of one app, in a registry of its own, so that two apps in one process do not collide.
+
+    Of several workers each writes to files in one folder, and whichever is asked adds them up.
+    """
+
+    def __init__(self) -> None:
+        self.registry = r = CollectorRegistry()
+        self.shared_dir = os.environ.get(SHARED_DIR)
+        if self.shared_dir is None:  # these tell of one process only
+            ProcessCollector(registry=r)
+            PlatformCollector(registry=r)
+        self.requests = Counter(
+            "ebm_http_requests", "Answers by route and status", ["method", "route", "status"], registry=r
+        )
+        self.seconds = Histogram(
+            "ebm_http_request_seconds", "Time to answer", ["method", "route"], registry=r, buckets=SECONDS
+        )
+        self.refusals = Counter(
+            "ebm_refusals", "Requests refused, by the problem's slug", ["status", "reason"], registry=r
+        )
+        self.rows = Counter("ebm_scored_rows", "Rows scored", ["model"], registry=r)
+        self.anomalies = Counter("ebm_anomalous_rows", "Rows labelled anomalous", ["model"], registry=r)
+        self.low_p_values = Counter(
+            "ebm_low_p_value_rows", f"Rows with a p-value of at most {LOW_P_VALUE}", ["model"], registry=r
+        )
+        self.non_finite = Counter(
+            "ebm_non_finite_rows", "Rows whose anomaly score was NaN or infinite", ["model"], registry=r
+        )
+        self.scores = Histogram(
+            "ebm_anomaly_score", "Anomaly scores of finite rows", ["model"], registry=r, buckets=SCORES
+        )
+        self.samples = Counter("ebm_samples", "Rows denoised or generated", ["model", "task"], registry=r)
+        self.batch_requests = Histogram(
+            "ebm_batch_requests",
+            "Requests joined into one batch",
+            registry=r,
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+        )
+        self.batch_rows = Histogram(
+            "ebm_batch_rows", "Rows of one batch", registry=r, buckets=(1, 4, 16, 64, 256, 1024, 4096, 16384)
+        )
+        self.steps = Counter("ebm_task_steps", "Sampler steps of long tasks", registry=r)
+        self.long_calls = Histogram(
+            "ebm_long_call_seconds",
+            "Time from asking to answer",
+            ["model", "operation"],
+            registry=r,
+            buckets=SECONDS,
+        )
+        self.queue = Gauge(
+            "ebm_queue_depth",
+            "Requests waiting or under way",
+            ["sort"],
+            registry=r,
+            multiprocess_mode="livesum",
+        )
+        self.models = Gauge(
+            "ebm_models", "Model versions by state", ["state"], registry=r, multiprocess_mode="livemax"
+        )
+        self.model_bytes = Gauge(
+            "ebm_model_bytes", "Memory of the loaded models", registry=r, multiprocess_mode="livesum"
+        )
+        self._of_request: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._of_model: dict[str, tuple[Any, ...]] = {}
+        self._own: list[Any] = []
+
+    def answered(self, method: str, route: str, status: int, seconds: float, problem: str | None) -> None:
+        """One request; `problem` is the slug of its problem document. Costs a few microseconds."""
+        key = (method, route, status)
+        children = self._of_request.get(key)
+        if children is None:
+            # The labels are routes of ours, never what a client sent, so that the cache stays small.
+            children = (
+                self.requests.labels(method, route, str(status)),
+                self.seconds.labels(method, route),
+            )
+            self._of_request[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
+        if status in (401, 403, 408, 413, 429, 503):
+            self.refusals.labels(str(status), problem or "other").inc()
+
+    def batch(self, model: str, requests: int, anomaly_score: np.ndarray, p_value: np.ndarray) -> None:
+        """One inference batch: scores (n,) and p-values (n,) of the rows of `requests` requests, in any thread."""
+        n = len(anomaly_score)
+        self.batch_requests.observe(requests)
+        self.batch_rows.observe(n)
+        children = self._of_model.get(model)
+        if children is None:
+            of = [self.rows, self.non_finite, self.low_p_values, self.scores]
+            children = self._of_model[model] = tuple(metric.labels(model) for metric in of)
+        rows, non_finite, low_p_values, scores = children
+        rows.inc(n)
+        finite = np.isfinite(anomaly_score)
+        if not finite.all():
+            non_finite.inc(int(n - np.count_nonzero(finite)))
+            anomaly_score = anomaly_score[finite]
+        low = int(np.count_nonzero(p_value <= LOW_P_VALUE))
+        if low:
+            low_p_values.inc(low)
+        if len(anomaly_score):
+            observe_all(scores, anomaly_score)
+
+    def add(self, collector: Any) -> None:
+        """Show the metrics of a collector of one's own: of several workers, those of the one that is asked."""
+        self._own.append(collector)
+        if self.shared_dir is None:
+            self.registry.register(collector)
+
+    def refresh(self, engine: _Queue, registry: _Models) -> None:
+        """Set the gauges; several workers do so every second, since only one of them is asked."""
+        for sort, depth in engine.depth().items():
+            self.queue.labels(sort).set(depth)
+        numbers = registry.numbers
+        for state in MODEL_STATES:
+            self.models.labels(state).set(getattr(numbers, state))
+        self.model_bytes.set(numbers.n_bytes)
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        if self.shared_dir is None:
+            return generate_latest(self.registry)
+        _forget_the_dead(Path(self.shared_dir))
+        together = CollectorRegistry()
+        MultiProcessCollector(together, path=self.shared_dir)
+        for collector in self._own:
+            together.register(collector)
+        return generate_latest(together)
+
+
+def observe_all(histogram: Any, values: np.ndarray) -> None:
+    """`histogram.observe` for each of `values` (n,), all finite, at the cost of about one.
+
+    prometheus-client has no such call, hence its inner values; a test compares with `observe`.
+    """
+    counts = np.bincount(np.searchsorted(SCORES, values, side="left"), minlength=len(SCORES) + 1)
+    for i in np.flatnonzero(counts):
+        histogram._buckets[i].inc(int(counts[i]))
+    histogram._sum.inc(float(values.sum(dtype=np.float64)))
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """Gauges of workers that are gone count no more; their counters do."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rsplit("_", 1)[1])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid, path=str(folder))
+        except PermissionError:
+            pass
