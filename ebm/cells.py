@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ebm.errors import BadInput
-from ebm.preprocessing import Preprocessor
-from ebm.preprocessing.checks import as_numbers
+from ebm.preprocessing import Coding
+from ebm.preprocessing.checks import as_numbers, nan_for_null
 from ebm.preprocessing.frames import as_table, is_frame
 
 pc: Any = pyarrow.compute  # its functions are made at run time
@@ -33,7 +32,7 @@ def as_rows(preprocessor: Any, values: Any) -> Rows:
     return numbers(values, preprocessor.columns)
 
 
-def owners(preprocessor: Preprocessor) -> Tensor:
+def owners(preprocessor: Coding) -> Tensor:
     """(D,) int64: the user's column to which each encoded coordinate belongs."""
     found = getattr(preprocessor, "owners", None)
     if found is None:
@@ -41,7 +40,7 @@ def owners(preprocessor: Preprocessor) -> Tensor:
     return torch.from_numpy(np.asarray(found, dtype=np.int64))
 
 
-def discrete(preprocessor: Preprocessor) -> Tensor:
+def discrete(preprocessor: Coding) -> Tensor:
     """(D,) bool: coordinates that take a fixed set of values, e.g. those of a category."""
     found = getattr(preprocessor, "discrete", None)
     if found is None:
@@ -106,14 +105,7 @@ def numbers(values: Any, columns: list[str] | None) -> np.ndarray:
         if lost:
             raise BadInput(f"column '{lost[0]}' is missing", column=lost[0])
         return np.column_stack([_floats(values[name], name) for name in names])
-    if not isinstance(values, np.ndarray) or values.dtype.kind == "O":
-        rows = values.tolist() if isinstance(values, np.ndarray) else values
-        if isinstance(rows, list | tuple):
-            values = [
-                [math.nan if c is None else c for c in row] if isinstance(row, list | tuple) else row
-                for row in rows
-            ]
-    return as_numbers(values, columns).astype(np.float64)
+    return as_numbers(nan_for_null(values), columns).astype(np.float64)
 
 
 def _floats(column: pa.ChunkedArray, name: str) -> np.ndarray:

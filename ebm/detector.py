@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ebm import classify, compare, explain, generation, impute, restoration
+from ebm import classify, compare, explain, explain_images, generation, impute, impute_images, restoration
 from ebm.answers import Generated, SamplingState, Scores
 from ebm.calibration import Calibration, benjamini_hochberg, check_rate
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput, Diverged, Unsupported
 from ebm.manifest import Manifest
-from ebm.preprocessing import Preprocessor
+from ebm.preprocessing import Preprocessor, ScaleImage
+from ebm.restoration import DenoiseMethod
 from ebm.samplers.run import iterate
 from ebm.steps import Progress, Steps, finish
 from ebm.types import Energy
@@ -66,11 +67,11 @@ class Detector:
 
     @property
     def can(self) -> frozenset[str]:
-        """The calls this model answers: 'score'; 'explain' and 'impute' for tables, 'generate' and 'denoise' where an
-        energy is there for it."""
+        """The calls this model answers: 'score'; 'explain' for tables, and for images that the model denoises or keeps
+        from training; 'impute', 'generate' and 'denoise' where an energy is there for it."""
         able = {"score"} | ({"explain"} if self.kind == "tabular" else set())
-        if self.kind == "tabular" and impute.Source.of(self.energy, self._denoiser).known:
-            able.add("impute")
+        if impute.Source.of(self.energy, self._denoiser).known:
+            able |= {"explain", "impute"}
         if self.sampling is not None:
             able |= {"generate"} | ({"denoise"} if self._denoiser is not None else set())
         if classify.joint_expert(self.energy) is not None:
@@ -141,29 +142,51 @@ class Detector:
 
     # -- denoising --------------------------------------------------------------------------------------------------
 
-    def denoise(self, values: Any, *, sigma: float | None = None, n_steps: int = 1) -> np.ndarray:
+    def denoise(
+        self,
+        values: Any,
+        *,
+        sigma: float | None = None,
+        n_steps: int | None = None,
+        method: DenoiseMethod = "posterior_mean",
+        seed: int = 0,
+    ) -> np.ndarray:
         """The likely clean version of noisy rows (N, ...), in user units; see `denoise_steps`."""
-        return finish(self.denoise_steps(values, sigma=sigma, n_steps=n_steps))
+        return finish(self.denoise_steps(values, sigma=sigma, n_steps=n_steps, method=method, seed=seed))
 
     def denoise_steps(
-        self, values: Any, *, sigma: float | None = None, n_steps: int = 1
+        self,
+        values: Any,
+        *,
+        sigma: float | None = None,
+        n_steps: int | None = None,
+        method: DenoiseMethod = "posterior_mean",
+        seed: int = 0,
     ) -> Steps[Progress, None, np.ndarray]:
         """`denoise`, pausing after each step; the answer is the generator's return value.
 
         Args:
             sigma: sd of the noise in preprocessed units (images: of a range of [-1, 1]; tables: of z-scores);
                 None estimates it row by row.
-            n_steps: 1 for the posterior mean, more for a sharper answer.
+            n_steps: posterior_mean: 1 for the posterior mean itself (default), more for a sharper answer;
+                langevin: noise levels of the chain, 50 by default.
+            method: 'posterior_mean' is the one best guess, 'langevin' a random draw from the clean rows that are
+                likely given the noisy one.
+            seed: of langevin: same seed, same rows, same model, same device: same draws.
 
         Raises:
             Unsupported: no energy of this model is noise-conditional.
-            BadInput: rows that do not fit, sigma or n_steps out of range.
+            BadInput: rows that do not fit, an argument out of range.
         """
         energy, state = self._sampling("denoise")
+        if method not in restoration.METHODS:
+            raise BadInput(f"method must be one of {', '.join(restoration.METHODS)}, got {method!r}")
+        n_steps = restoration.METHODS[method] if n_steps is None else n_steps
         if n_steps < 1:
             raise BadInput(f"n_steps must be at least 1, got {n_steps}")
         if sigma is not None and not 0 < sigma <= 100:
             raise BadInput(f"sigma must lie in (0, 100], got {sigma:g}")
+        _check_seed(seed)
         x = torch.from_numpy(self.preprocessor.transform(values)).to(self.device)
         if len(x) == 0:
             return self.preprocessor.inverse(x.cpu().numpy())
@@ -173,7 +196,12 @@ class Detector:
         else:
             levels = torch.full((len(x),), float(sigma), device=self.device)
         smallest = restoration.SIGMA_GRID[0]
-        for i, step in enumerate(restoration.denoise_steps(energy, x, levels, n_steps, smallest), 1):
+        if method == "langevin":
+            generator = torch.Generator(self.device).manual_seed(seed)
+            chain = restoration.langevin_denoise_steps(energy, x, levels, n_steps, smallest, generator)
+        else:
+            chain = restoration.denoise_steps(energy, x, levels, n_steps, smallest)
+        for i, step in enumerate(chain, 1):
             x = step
             yield Progress(i, n_steps)
         return self._to_user(x)
@@ -219,8 +247,7 @@ class Detector:
         energy, state = self._sampling("generate")
         if n < 1:
             raise BadInput(f"n must be at least 1, got {n}")
-        if not 0 <= seed < 2**63:
-            raise BadInput(f"seed must lie in [0, 2^63), got {seed}")
+        _check_seed(seed)
         if n_steps is not None and n_steps < 1:
             raise BadInput(f"n_steps must be at least 1, got {n_steps}")
         if keep_every < 0:
@@ -239,23 +266,35 @@ class Detector:
 
     # -- explanations and missing cells -----------------------------------------------------------------------------
 
-    def explain(self, values: Any, *, sparse: bool = True) -> explain.Explanation:
-        """What each column adds to the energy of rows (N, d) above that of their nearest normal version."""
+    def explain(self, values: Any, *, sparse: bool | None = None) -> explain.Explanation:
+        """What each column, or pixel, adds to the energy of rows (N, ...) above that of their normal version."""
         return finish(self.explain_steps(values, sparse=sparse))
 
     def explain_steps(
-        self, values: Any, *, sparse: bool = True
+        self, values: Any, *, sparse: bool | None = None
     ) -> Steps[Progress, None, explain.Explanation]:
         """`explain`, pausing after each step; the answer is the generator's return value.
 
         Args:
-            sparse: change as few columns as reach the median energy of the calibration rows, not all a little.
+            sparse: change as few columns as reach the median energy of the calibration rows, not all a little; of
+                images, leave every pixel that need not change. Default: for tables, not for images, whose normal
+                version is the denoised image or, where the model does not denoise, the nearest normal training image.
 
         Raises:
-            Unsupported: not a table. BadInput: rows that do not fit, or whose energy is not finite.
+            Unsupported: an image model without either. BadInput: rows that do not fit, or whose energy is not finite.
         """
         self._require("explain")
         judge = self.manifest.calibration, self.calibration
+        if isinstance(self.preprocessor, ScaleImage):
+            denoiser = self._denoiser
+            offsets = None if self.sampling is None else self.sampling.level_offsets
+            restore = None if denoiser is None or offsets is None else (denoiser, offsets)
+            return (
+                yield from explain_images.explain_image_steps(
+                    self.preprocessor, self.energy, *judge, restore, values, sparse=bool(sparse)
+                )
+            )
+        sparse = sparse is None or sparse
         return (
             yield from explain.explain_steps(self.preprocessor, self.energy, *judge, values, sparse=sparse)
         )
@@ -263,7 +302,7 @@ class Detector:
     def impute(
         self, values: Any, *, n_draws: int = 32, seed: int = 0, keep_draws: bool = False
     ) -> impute.Imputed:
-        """Rows (N, d) with their nulls filled by draws from p(missing | observed); see `impute_steps`."""
+        """Rows (N, ...) with their nulls filled by draws from p(missing | observed); see `impute_steps`."""
         return finish(self.impute_steps(values, n_draws=n_draws, seed=seed, keep_draws=keep_draws))
 
     def impute_steps(
@@ -280,6 +319,9 @@ class Detector:
         """
         self._require("impute")
         options = {"n_draws": n_draws, "seed": seed, "keep_draws": keep_draws}
+        if isinstance(self.preprocessor, ScaleImage):
+            images = self.preprocessor, self.energy, self._denoiser
+            return (yield from impute_images.impute_image_steps(*images, values, **options))
         source = impute.Source.of(self.energy, self._denoiser)
         return (yield from impute.impute_steps(self.preprocessor, source, values, **options))
 
@@ -338,6 +380,11 @@ class Detector:
         if not bool(torch.isfinite(x).all()):
             raise Diverged("the chain left the finite numbers; use a smaller step_size")
         return self.preprocessor.inverse(x.cpu().numpy())
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**63:
+        raise BadInput(f"seed must lie in [0, 2^63), got {seed}")
 
 
 def _ranks(anomaly_score: np.ndarray) -> np.ndarray:

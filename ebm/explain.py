@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,68 +14,25 @@ from ebm.attribution import path_contributions
 from ebm.calibration import Calibration
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput
+from ebm.explanation import Explanation, explanation_figure
 from ebm.manifest import CalibrationSummary
 from ebm.nearest import Surroundings, nearest_normal
 from ebm.parzen import Parzen, find_parzen
-from ebm.preprocessing import Preprocessor
+from ebm.preprocessing import Coding
 from ebm.steps import Progress, Steps
 from ebm.types import EnergyFn
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = ["Explanation", "explain_steps", "explanation_figure"]
 
 MAX_ROWS = 256  # rows of one pass
 N_LANDMARKS = 256
 MAX_CELLS = 1 << 22  # and their distances to training rows, or their coordinates
 
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """Of N rows and d columns.
-
-    energy: (N,) E(x); p_value: (N,) conformal.
-    normal_energy: (N,) E(x*), at most `level` unless no such version was found near the row.
-    contributions: (N, d) float64, in units of energy; each row sums to energy - normal_energy, and is 0 for rows at
-        or below the level. Negative where the row's own value is the more normal one.
-    normal_version: x* in user units: an array (N, d), or an Arrow table where the rows are a table or mixed.
-    changed: (N, d) bool, where x* differs from the row.
-    values: the rows as they were given.
-    columns: names, where the model has names.
-    level: the median energy of the calibration rows.
-    """
-
-    energy: np.ndarray
-    p_value: np.ndarray
-    normal_energy: np.ndarray
-    contributions: np.ndarray
-    normal_version: cells.Rows
-    changed: np.ndarray
-    values: cells.Rows
-    columns: list[str] | None
-    level: float
-
-    @property
-    def ranking(self) -> np.ndarray:
-        """(N, d) int: column indices, the largest contribution first; ties in column order."""
-        return np.argsort(-self.contributions, axis=1, kind="stable")
-
-    def figure(self, row: int = 0, top: int = 10) -> Figure:
-        """`explanation_figure` of one row."""
-        return explanation_figure(self, row, top)
-
-    def name(self, column: int) -> str:
-        """What to call a column: its name, or x0, x1, ..."""
-        return self.columns[column] if self.columns is not None else f"x{column}"
-
-    def cell(self, row: int, column: int) -> tuple[Any, Any]:
-        """A value of the row, and the same of its normal version; None where missing."""
-        return _cell(self.values, row, column, self.columns), _cell(
-            self.normal_version, row, column, self.columns
-        )
+Search = Callable[[Tensor], Steps[None, None, Tensor]]
 
 
 def explain_steps(
-    preprocessor: Preprocessor,
+    preprocessor: Coding,
     product: ProductOfExperts,
     summary: CalibrationSummary,
     calibration: Calibration,
@@ -84,23 +40,76 @@ def explain_steps(
     *,
     sparse: bool = True,
 ) -> Steps[Progress, None, Explanation]:
-    """See `Detector.explain`. Pauses after every pass over a part of the rows; progress is in rows.
+    """See `Detector.explain`, for tables. Pauses after every pass over a part of the rows; progress is in rows.
 
     Raises:
         BadInput: rows that do not fit, or one so far away that its energy is not finite.
     """
-    values, device = cells.as_rows(preprocessor, values), product.scales.device
+    values, columns = cells.as_rows(preprocessor, values), preprocessor.columns
     x = cells.encode(preprocessor, values)
-    around = _surroundings(preprocessor, product, summary, calibration, device)
+    owners, donors, device = cells.owners(preprocessor), find_parzen(product), product.scales.device
+    around = surroundings(preprocessor, product, owners, donors, summary, calibration, device)
+
+    def search(part: Tensor) -> Steps[None, None, Tensor]:
+        return nearest_normal(product, part, around, sparse)
+
+    def name(column: int) -> str:
+        return f"column '{columns[column]}'" if columns else f"column {column}"
+
+    found = yield from contributions_steps(product, x, around, search, name, columns)
+    changed = changed_columns(found.version, x, around)
+    decoded = cells.decode(preprocessor, found.version)
+    return Explanation(
+        **found.figures(summary, calibration),
+        normal_version=cells.merge(values, decoded, changed, columns),
+        changed=changed,
+        values=values,
+        columns=columns,
+        level=around.level,
+    )
+
+
+class Contributions(NamedTuple):
+    """Of N encoded rows: E (N,), the version x* (N, D), E(x*) (N,), and what each column adds (N, n_columns)."""
+
+    energy: Tensor
+    version: Tensor
+    normal_energy: Tensor
+    contributions: Tensor
+
+    def figures(self, summary: CalibrationSummary, calibration: Calibration) -> dict[str, Any]:
+        """The fields of an `Explanation` that are figures."""
+        anomaly_score = (self.energy.double().numpy() - summary.mean) / summary.sd
+        return {
+            "energy": self.energy.numpy(),
+            "p_value": calibration.p_values(anomaly_score),
+            "normal_energy": self.normal_energy.numpy(),
+            "contributions": self.contributions.numpy(),
+        }
+
+
+def contributions_steps(
+    energy: EnergyFn,
+    x: Tensor,
+    around: Surroundings,
+    search: Search,
+    name: Callable[[int], str],
+    columns: list[str] | None = None,
+) -> Steps[Progress, None, Contributions]:
+    """What each column adds between the version that `search` finds and x (N, D), part by part.
+
+    Raises:
+        BadInput: an energy is not finite; the message has the `name` of the column that is farthest off.
+    """
     width = max(x.shape[1], len(around.donors.centres) if around.donors is not None else 1)
     size = max(1, min(MAX_ROWS, MAX_CELLS // width))
     parts: list[tuple[Tensor, ...]] = []
     for first in range(0, len(x), size):
-        part = x[first : first + size].to(device)
+        part = x[first : first + size].to(around.owners.device)
         with torch.no_grad():
-            own = product(part)
-        _require_finite(own, part, first, preprocessor, around)
-        inner = _explain_part(product, part, around, sparse)
+            own = energy(part)
+        _require_finite(own, part, first, around, name, columns)
+        inner = _explain_part(energy, part, around, search)
         while True:
             try:
                 next(inner)
@@ -109,52 +118,40 @@ def explain_steps(
                 break
             yield Progress(first, len(x))
         yield Progress(first + len(part), len(x))
-    energy, version, normal_energy, contributions = (torch.cat(p) for p in zip(*parts, strict=True))
-    changed = _changed(version, x, around.owners.cpu(), around.n_columns)
-    decoded = cells.decode(preprocessor, version)
-    anomaly_score = (energy.double().numpy() - summary.mean) / summary.sd
-    return Explanation(
-        energy=energy.numpy(),
-        p_value=calibration.p_values(anomaly_score),
-        normal_energy=normal_energy.numpy(),
-        contributions=contributions.numpy(),
-        normal_version=cells.merge(values, decoded, changed, preprocessor.columns),
-        changed=changed,
-        values=values,
-        columns=preprocessor.columns,
-        level=around.level,
-    )
+    return Contributions(*(torch.cat(p) for p in zip(*parts, strict=True)))
 
 
 def _explain_part(
-    energy: EnergyFn, x: Tensor, around: Surroundings, sparse: bool
+    energy: EnergyFn, x: Tensor, around: Surroundings, search: Search
 ) -> Steps[None, None, tuple[Tensor, Tensor, Tensor]]:
-    version = yield from nearest_normal(energy, x, around, sparse)
+    version = yield from search(x)
     contributions = yield from path_contributions(energy, version, x, around.owners, around.n_columns)
     with torch.no_grad():
         return version, energy(version), contributions
 
 
-def _surroundings(
-    preprocessor: Preprocessor,
-    product: ProductOfExperts,
+def surroundings(
+    preprocessor: Coding,
+    energy: EnergyFn,
+    owners: Tensor,
+    donors: Parzen | None,
     summary: CalibrationSummary,
     calibration: Calibration,
     device: torch.device,
 ) -> Surroundings:
+    """What is normal for a model whose encoded rows (N, D) have the columns `owners` (D,)."""
     level, quarter = (
         summary.mean + summary.sd * float(q) for q in np.quantile(calibration.scores, [0.5, 0.25])
     )
-    donors = find_parzen(product)
     return Surroundings(
         level=level,
         target=min(quarter, level - 0.1 * summary.sd),
-        owners=cells.owners(preprocessor).to(device),
-        n_columns=math.prod(preprocessor.input_shape),
+        owners=owners.to(device),
+        n_columns=int(owners.max()) + 1,
         discrete=cells.discrete(preprocessor).to(device),
         project=lambda rows: cells.project(preprocessor, rows),
         donors=donors,
-        landmarks=_landmarks(product, donors, level, preprocessor.shape, device),
+        landmarks=_landmarks(energy, donors, level, preprocessor.shape, device),
     )
 
 
@@ -173,76 +170,25 @@ def _landmarks(
 
 
 def _require_finite(
-    energy: Tensor, x: Tensor, first: int, preprocessor: Preprocessor, around: Surroundings
+    energy: Tensor,
+    x: Tensor,
+    first: int,
+    around: Surroundings,
+    name: Callable[[int], str],
+    columns: list[str] | None,
 ) -> None:
     bad = (~torch.isfinite(energy)).nonzero().squeeze(1)
     if len(bad):
         row = int(bad[0])
         column = int(around.owners[x[row].abs().argmax()])
-        names = preprocessor.columns
-        where = f"column '{names[column]}'" if names else f"column {column}"
         raise BadInput(
-            f"row {first + row}: its energy is not finite, for {where} lies too far from the training data",
+            f"row {first + row}: its energy is not finite, for {name(column)} lies too far from the training data",
             row=first + row,
-            column=names[column] if names else column,
+            column=columns[column] if columns else column,
         )
 
 
-def _changed(a: Tensor, b: Tensor, owners: Tensor, n_columns: int) -> np.ndarray:
-    changed = torch.zeros(len(a), n_columns)
-    return changed.index_add_(1, owners, (a != b).float()).numpy() > 0
-
-
-def _cell(rows: Any, row: int, column: int, columns: list[str] | None) -> Any:
-    if hasattr(rows, "column_names"):
-        return rows[columns[column] if columns is not None else column][row].as_py()
-    value = rows[row][column]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def explanation_figure(explanation: Explanation, row: int = 0, top: int = 10) -> Figure:
-    """Bars of the `top` columns with the largest contributions to one row, labelled "value -> normal value",
-    and one of all the others together.
-
-    Raises:
-        BadInput: there is no such row.
-    """
-    n, d = explanation.contributions.shape
-    if not 0 <= row < n:
-        raise BadInput(f"row {row}: there are {n} rows", row=row)
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    order = np.argsort(-np.abs(explanation.contributions[row]), kind="stable")[: min(top, d)]
-    heights = explanation.contributions[row, order].tolist()
-    labels = [_label(explanation, row, int(j)) for j in order]
-    if len(order) < d:
-        heights.append(float(explanation.contributions[row].sum()) - sum(heights))
-        labels.append(f"{d - len(order)} other columns")
-    figure = Figure(figsize=(7, 1.2 + 0.35 * len(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.barh(range(len(heights)), heights, color=["C3" if h > 0 else "C0" for h in heights])
-    axes.set_yticks(range(len(heights)), labels)
-    axes.invert_yaxis()
-    axes.axvline(0, color="black", linewidth=0.8)
-    own, normal = explanation.energy[row], explanation.normal_energy[row]
-    axes.set(
-        xlabel="contribution to the energy",
-        title=f"row {row}: energy {own:.4g}, normal version {normal:.4g}, p = {explanation.p_value[row]:.2g}",
-    )
-    return figure
-
-
-def _label(explanation: Explanation, row: int, column: int) -> str:
-    own, normal = explanation.cell(row, column)
-    text = f"{explanation.name(column)} = {_short(own)}"
-    return f"{text} \N{RIGHTWARDS ARROW} {_short(normal)}" if explanation.changed[row, column] else text
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return "missing" if math.isnan(value) else f"{value:.4g}"
-    text = "missing" if value is None else str(value)
-    # matplotlib would take a pair of dollar signs for mathematics.
-    return (text if len(text) <= 24 else text[:21] + "...").replace("$", r"\$")
+def changed_columns(a: Tensor, b: Tensor, around: Surroundings) -> np.ndarray:
+    """(N, n_columns) bool: where encoded rows a and b (N, D) differ."""
+    changed = torch.zeros(len(a), around.n_columns)
+    return changed.index_add_(1, around.owners.cpu(), (a != b).float()).numpy() > 0

@@ -16,10 +16,10 @@ from ebm.conditional import Proposal, corrected_draws, langevin_draws, pooled
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput
 from ebm.parzen import Parzen, find_parzen
-from ebm.preprocessing import Preprocessor
+from ebm.preprocessing import Coding
 from ebm.restoration import SIGMA_GRID
 from ebm.steps import Progress, Steps
-from ebm.types import Energy
+from ebm.types import Energy, EnergyFn
 
 N_STEPS = 16  # Metropolis-Hastings steps of each draw
 MAX_CELLS = 1 << 22  # draws times donors or coordinates held at a time
@@ -28,7 +28,7 @@ MAX_DRAWS = 10_000
 
 @dataclass(frozen=True, eq=False)
 class Imputed:
-    """Of N rows and d columns in user units.
+    """Of N rows and d columns in user units; of images, arrays are (N, H, W) or (N, H, W, C) in place of (N, d).
 
     rows: the rows with their nulls filled: by the mean over the draws, or the most frequent level of a category. An
         array (N, d) or, for frames, an Arrow table; cells that were there are untouched. A null stays where no
@@ -49,16 +49,17 @@ class Imputed:
 
 @dataclass(frozen=True)
 class Source:
-    """Where draws come from: the donors of a kernel expert, corrected to the whole product, or else a
-    noise-conditional energy."""
+    """Where draws come from: the donors of a kernel expert, corrected to the `pooled` energy of the whole product, or
+    else a noise-conditional energy."""
 
-    product: ProductOfExperts
+    pooled: EnergyFn
     donors: Parzen | None
     noise_conditional: Energy | None
+    device: torch.device
 
     @classmethod
     def of(cls, product: ProductOfExperts, noise_conditional: Energy | None) -> Source:
-        return cls(product, find_parzen(product), noise_conditional)
+        return cls(pooled(product), find_parzen(product), noise_conditional, product.scales.device)
 
     @property
     def known(self) -> bool:
@@ -66,7 +67,7 @@ class Source:
 
 
 def impute_steps(
-    preprocessor: Preprocessor,
+    preprocessor: Coding,
     source: Source,
     values: Any,
     *,
@@ -79,7 +80,7 @@ def impute_steps(
         raise BadInput(f"n_draws must lie in [1, {MAX_DRAWS}], got {n_draws}")
     if not 0 <= seed < 2**63:
         raise BadInput(f"seed must lie in [0, 2^63), got {seed}")
-    values, device = cells.as_rows(preprocessor, values), source.product.scales.device
+    values, device = cells.as_rows(preprocessor, values), source.device
     x, missing = cells.encode_missing(preprocessor, values)
     owners, discrete = cells.owners(preprocessor), cells.discrete(preprocessor).to(device)
     donor_missing = _donor_missing(preprocessor, source.donors)
@@ -94,7 +95,7 @@ def impute_steps(
         if source.donors is not None:
             usable = None if donor_missing is None else ~((gaps.float() @ donor_missing.float().T) > 0)
             proposal = Proposal.at(source.donors, part, gaps[:, owners.to(device)], discrete, usable)
-            inner = corrected_draws(pooled(source.product), proposal, n_draws, N_STEPS, generator)
+            inner = corrected_draws(source.pooled, proposal, n_draws, N_STEPS, generator)
         else:
             assert source.noise_conditional is not None
             inner = langevin_draws(
@@ -112,8 +113,10 @@ def impute_steps(
                 draws, mean, share = stop.value
                 break
             yield Progress(first, len(at))
-        if source.donors is None and bool(discrete.any()):
+        pictures = preprocessor.kind == "image"
+        if source.donors is None and (pictures or bool(discrete.any())):
             draws = cells.project(preprocessor, draws.flatten(0, 1)).reshape(draws.shape)
+            mean = draws.double().mean(1).float() if pictures else mean  # of pixels within their range
         draws = draws.cpu()
         filled.append(_typical(draws, mean.cpu(), owners, discrete.cpu()))
         spreads.append(_spread(preprocessor, draws, owners, discrete.cpu()))
@@ -161,7 +164,7 @@ def _typical(draws: Tensor, mean: Tensor, owners: Tensor, discrete: Tensor) -> T
     return found
 
 
-def _spread(preprocessor: Preprocessor, draws: Tensor, owners: Tensor, discrete: Tensor) -> np.ndarray:
+def _spread(preprocessor: Coding, draws: Tensor, owners: Tensor, discrete: Tensor) -> np.ndarray:
     """(B, d): the sd of the draws in user units, or the share of draws that are not the mode."""
     b, n, _ = draws.shape
     decoded = cells.decode(preprocessor, draws.flatten(0, 1))

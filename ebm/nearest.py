@@ -64,7 +64,7 @@ def nearest_normal(
         return best
     start = x[at]
     deep = around.project((yield from descend(energy, start, around.target)))
-    deep = _replaced_by_donors(energy, start, deep, around)
+    deep = replaced_by_donors(energy, start, deep, around)
     yield
     if sparse:
         deep = yield from few_columns(energy, start, deep, around)
@@ -100,7 +100,7 @@ def descend(energy: EnergyFn, x: Tensor, target: float) -> Steps[None, None, Ten
 
 
 @torch.no_grad()
-def _replaced_by_donors(energy: EnergyFn, x: Tensor, deep: Tensor, around: Surroundings) -> Tensor:
+def replaced_by_donors(energy: EnergyFn, x: Tensor, deep: Tensor, around: Surroundings) -> Tensor:
     """`deep` with its rows above the level replaced by the nearest normal donor, or by what lies lowest."""
     values = energy(deep)
     bad = (values > around.level).nonzero().squeeze(1)

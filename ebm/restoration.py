@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-from ebm.samplers.gradient import energy_and_gradient
+from ebm.samplers.gradient import energy_and_gradient, standard_normal_like
 from ebm.types import Energy
 
+DenoiseMethod = Literal["posterior_mean", "langevin"]
+METHODS: dict[str, int] = {"posterior_mean": 1, "langevin": 50}  # and the steps each takes by default
+LANGEVIN_STEP = 0.3  # in units of the variance of the noise that is left
 SIGMA_GRID = tuple(float(s) for s in torch.logspace(math.log10(0.05), math.log10(1.5), 18))
 
 
@@ -40,6 +44,38 @@ def denoise_steps(
         share = (below / level).reshape(-1, *[1] * (x.dim() - 1))
         x = clean if i == n_steps - 1 else clean + share * (x - clean)
         yield x
+
+
+def langevin_denoise_steps(
+    energy: Energy, x: Tensor, sigma: Tensor, n_steps: int, sigma_min: float, generator: Generator
+) -> Iterator[Tensor]:
+    """Yield a state after each of n_steps, the last of which is a draw from p(clean | noisy x), (B, ...).
+
+    Annealed Langevin dynamics from the noisy x down a geometric ladder of noise levels s (Kawar, Vaksman and Elad
+    2021): about the state at level s, x has variance sigma^2 - s^2, hence the step follows -grad E(state, s) +
+    (x - state) / (sigma^2 - s^2). From level to level the state takes the step of the reverse
+    diffusion (Song et al. 2021, "predictor-corrector"), at last that to the posterior mean.
+    """
+
+    def broadcast(values: Tensor) -> Tensor:
+        return values.reshape(-1, *[1] * (x.dim() - 1))
+
+    ratio = (sigma_min / sigma).clamp(max=1.0)
+    state = x
+    for i in range(n_steps - 1):
+        level, below = (sigma * ratio ** (j / max(1, n_steps - 1)) for j in (i, i + 1))
+        drop = level.square() - below.square()
+        _, gradient = energy_and_gradient(lambda x, s=level: energy(x, sigma=s), state)
+        noise = broadcast(drop.clamp_min(0).sqrt() * below / level)
+        state = state - broadcast(drop) * gradient + noise * standard_normal_like(x, generator)
+        # One over the curvature of p(state | x) where the clean x is known to be a point.
+        size = LANGEVIN_STEP * below.square() * (1 - below.square() / sigma.square())
+        pull = broadcast(LANGEVIN_STEP * below.square() / sigma.square()) * (x - state)
+        _, gradient = energy_and_gradient(lambda x, s=below: energy(x, sigma=s), state)
+        noise = broadcast((2 * size).clamp_min(0).sqrt())
+        state = state - broadcast(size) * gradient + pull + noise * standard_normal_like(x, generator)
+        yield state
+    yield posterior_mean(energy, state, sigma * ratio if n_steps > 1 else sigma)
 
 
 def level_energies(energy: Energy, x: Tensor) -> Tensor:

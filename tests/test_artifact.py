@@ -27,7 +27,7 @@ def test_a_loaded_detector_answers_identically(tiny: Detector, published: Path, 
     np.testing.assert_array_equal(tiny.denoise(rows), other.denoise(rows))
     np.testing.assert_array_equal(tiny.generate(3, seed=4).samples, other.generate(3, seed=4).samples)
     assert other.manifest.files.keys() == {"weights.safetensors", "calibration.safetensors", "card.md"}
-    assert other.can == tiny.can == {"score", "denoise", "generate"}
+    assert other.can == tiny.can == {"score", "explain", "impute", "denoise", "generate"}
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "calibration.safetensors", "card.md"])

@@ -130,12 +130,12 @@ def test_generation_is_by_seed_and_keeps_snapshots(tiny: Detector) -> None:
         tiny.generate(1, step_size=-1.0)
 
 
-def test_a_model_without_a_sampler_only_scores(tiny_config: TrainConfig, digits: np.ndarray) -> None:
+def test_a_model_without_a_sampler_makes_no_samples(tiny_config: TrainConfig, digits: np.ndarray) -> None:
     config = tiny_config.model_copy(update={"sampling": None, "terms": tiny_config.terms[:1]})
     detector = fit_detector(config, digits[:100], digits[100:150])
-    assert detector.can == {"score"}
+    assert detector.can == {"score", "explain", "impute"}
     for call in (lambda: detector.generate(1), lambda: detector.denoise(digits[:1])):
-        with pytest.raises(Unsupported, match="it can: score"):
+        with pytest.raises(Unsupported, match="it can: explain, impute, score"):
             call()
 
 

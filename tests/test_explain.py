@@ -10,7 +10,7 @@ import pytest
 
 from ebm.data import load_builtin
 from ebm.detector import Detector
-from ebm.errors import BadInput, Unsupported
+from ebm.errors import BadInput
 from ebm.explain import explanation_figure
 from ebm.fitting import fit_detector
 from ebm.preprocessing.mixed import MixedConfig
@@ -134,10 +134,9 @@ def test_rows_that_cannot_be_explained_are_named(detector, corrupted) -> None:
         detector.explain(corrupted[0][:, :5])
 
 
-def test_pictures_are_not_explained_column_by_column(tiny: Detector, digits: np.ndarray) -> None:
-    assert "explain" not in tiny.can and "impute" not in tiny.can
-    with pytest.raises(Unsupported, match="cannot explain"):
-        tiny.explain(digits[:1])
+def test_a_table_has_no_heat_map(detector, corrupted) -> None:
+    with pytest.raises(BadInput, match="no heat map"):
+        _ = detector.explain(corrupted[0][:1]).heat_map
 
 
 # -- tables of several types ----------------------------------------------------------------------------------------

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from ebm.energies.analytic import Gaussian
-from ebm.restoration import denoise_steps, estimate_sigma, level_offsets, posterior_mean
+from ebm.restoration import (
+    denoise_steps,
+    estimate_sigma,
+    langevin_denoise_steps,
+    level_offsets,
+    posterior_mean,
+)
 
 
 def setup(d: int = 6) -> tuple[Gaussian, torch.Tensor, torch.Generator]:
@@ -40,6 +46,27 @@ def test_several_steps_end_nearer_to_the_datas_spread() -> None:
         return float((y.std(0) - x.std(0)).abs().mean())
 
     assert gap(many[-1]) < 0.5 * gap(one)
+
+
+def test_langevin_draws_from_the_posterior_of_a_gaussian() -> None:
+    energy, x, generator = setup()
+    noisy = (x[:3] + 0.7 * torch.randn(3, 6, generator=generator)).repeat_interleave(4000, 0)
+    steps = list(langevin_denoise_steps(energy, noisy, torch.full((12000,), 0.7), 50, 0.05, generator))
+    assert len(steps) == 50
+    draws = steps[-1].reshape(3, 4000, 6)
+    covariance = torch.linalg.inv(energy.precision + torch.eye(6) / 0.7**2)
+    mean = posterior_mean(energy, noisy[::4000], torch.full((3,), 0.7))
+    torch.testing.assert_close(draws.mean(1), mean, rtol=0, atol=0.03)
+    for one in draws:
+        torch.testing.assert_close(torch.cov(one.T), covariance, rtol=0.1, atol=0.015)
+
+
+def test_langevin_of_one_step_or_of_hardly_any_noise_is_the_posterior_mean() -> None:
+    energy, x, generator = setup()
+    for sigma, n_steps in ((0.7, 1), (0.04, 20)):
+        level = torch.full((500,), sigma)
+        found = list(langevin_denoise_steps(energy, x, level, n_steps, 0.05, generator))[-1]
+        torch.testing.assert_close(found, posterior_mean(energy, x, level))
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.3, 0.7])

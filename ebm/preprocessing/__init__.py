@@ -7,12 +7,13 @@ from pydantic import Field
 from ebm.preprocessing.frames import as_table, is_frame
 from ebm.preprocessing.image import ImageConfig, ScaleImage
 from ebm.preprocessing.mixed import Mixed, MixedConfig
-from ebm.preprocessing.protocol import Preprocessor
+from ebm.preprocessing.protocol import Coding, Preprocessor
 from ebm.preprocessing.tabular import Standardize, StandardizeConfig
 
 PreprocessorConfig = Annotated[StandardizeConfig | MixedConfig | ImageConfig, Field(discriminator="kind")]
 
 __all__ = [
+    "Coding",
     "ImageConfig",
     "Mixed",
     "MixedConfig",

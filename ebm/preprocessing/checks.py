@@ -59,6 +59,16 @@ def as_numbers(values: Any, columns: Sequence[str] | None = None, source: str = 
     return array
 
 
+def nan_for_null(values: Any, depth: int = MAX_DEPTH) -> Any:
+    """Nested lists, or an array of objects, with NaN for None within the rows; all else as it is."""
+    if isinstance(values, np.ndarray) and values.dtype.kind == "O":
+        values = values.tolist()
+    if not isinstance(values, list | tuple) or depth < 0:
+        return values
+    inside = depth < MAX_DEPTH
+    return [np.nan if one is None and inside else nan_for_null(one, depth - 1) for one in values]
+
+
 def _raise_first_culprit(rows: Any, columns: Sequence[str] | None, start: str) -> None:
     """Walk nested lists; raise for the first ragged row or the first cell that is no number."""
     if not isinstance(rows, (list, tuple)):

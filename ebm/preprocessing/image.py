@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from ebm.config import Frozen
 from ebm.errors import BadArtifact, BadInput
-from ebm.preprocessing.checks import as_numbers, cell_error, require_finite, to_float32
+from ebm.preprocessing.checks import as_numbers, cell_error, nan_for_null, require_finite, to_float32
 from ebm.preprocessing.stored import take
 
 
@@ -80,19 +80,34 @@ class ScaleImage:
         self._size = size
         return self
 
-    def transform(self, values: Any) -> np.ndarray:
+    def rows(self, values: Any, *, allow_missing: bool = False) -> np.ndarray:
+        """Images in any form that `transform` takes as float64 (N, *input_shape), NaN where missing.
+
+        Raises:
+            BadInput: as `transform`.
+        """
+        size = self._fitted()
+        array = as_numbers(nan_for_null(values) if allow_missing else values)
+        self._check(array, size, allow_missing)
+        return array.astype(np.float64).reshape(len(array), *self.input_shape)
+
+    def transform(self, values: Any, *, allow_missing: bool = False) -> np.ndarray:
         """Images in user units -> (N, C, H, W) float32, [low, high] to [-1, 1].
+
+        Args:
+            allow_missing: take nulls and NaN, which become 0, the middle of the range.
 
         Raises:
             BadInput: wrong shape, or a pixel that is no finite number; names row and pixel.
         """
         size = self._fitted()
-        array = as_numbers(values)
-        self._check(array, size)
+        array = self.rows(values, allow_missing=allow_missing)
         with np.errstate(over="ignore"):
-            z = (array.astype(np.float64) - self.low) * (2.0 / (self.high - self.low)) - 1.0
+            z = (array - self.low) * (2.0 / (self.high - self.low)) - 1.0
         height, width, channels = size
         z = z.reshape(len(z), height, width, channels)
+        if allow_missing:
+            z = np.where(np.isnan(z), 0.0, z)
         z = to_float32(z, name=lambda column: _pixel(column, size))
         return np.ascontiguousarray(z.transpose(0, 3, 1, 2))
 
@@ -152,7 +167,11 @@ class ScaleImage:
             raise BadInput(f"images without pixels: shape {shape}")
         return size
 
-    def _check(self, array: np.ndarray, size: tuple[int, int, int]) -> None:
+    def pixel_name(self, column: int) -> str:
+        """Of a flat index of a picture (H, W, C)."""
+        return _pixel(column, self._fitted())
+
+    def _check(self, array: np.ndarray, size: tuple[int, int, int], allow_missing: bool = False) -> None:
         height, width, channels = size
         fits = [(height, width, channels), (height * width * channels,)]
         if channels == 1:
@@ -160,7 +179,7 @@ class ScaleImage:
         if array.shape[1:] not in fits:
             accepted = " or ".join(str(shape) for shape in reversed(fits))
             raise BadInput(f"row 0 has shape {array.shape[1:]}, the model takes {accepted}", row=0)
-        require_finite(array, name=lambda column: _pixel(column, size))
+        require_finite(array, name=lambda column: _pixel(column, size), allow_missing=allow_missing)
 
 
 def _pixel(column: int, size: tuple[int, int, int]) -> str:

@@ -7,8 +7,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 
 
-@runtime_checkable
-class Preprocessor(Protocol):
+class Coding(Protocol):
     """Maps rows in user units to what an energy takes, and back.
 
     `transform` and `inverse` never look at other rows, so that a row's answer does not depend on its batch.
@@ -40,14 +39,6 @@ class Preprocessor(Protocol):
         pixels, each coordinate encodes, so that what is said of coordinates can be summed over columns."""
         ...
 
-    def fit(self, values: Any, columns: list[str] | None = None) -> Self:
-        """Learn what `transform` needs from rows (N, ...) in user units; returns self.
-
-        Raises:
-            BadInput: fewer than two rows, nothing varies, NaN or infinity, or a shape that does not fit.
-        """
-        ...
-
     def transform(self, values: Any) -> np.ndarray:
         """(N, ...) in user units -> (N, *shape) float32, finite.
 
@@ -58,6 +49,19 @@ class Preprocessor(Protocol):
 
     def inverse(self, values: np.ndarray) -> np.ndarray:
         """(N, *shape) -> (N, *input_shape) float32 in user units."""
+        ...
+
+
+@runtime_checkable
+class Preprocessor(Coding, Protocol):
+    """A `Coding` that is learned from rows and stored."""
+
+    def fit(self, values: Any, columns: list[str] | None = None) -> Self:
+        """Learn what `transform` needs from rows (N, ...) in user units; returns self.
+
+        Raises:
+            BadInput: fewer than two rows, nothing varies, NaN or infinity, or a shape that does not fit.
+        """
         ...
 
     def arrays(self) -> dict[str, np.ndarray]:
