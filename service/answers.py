@@ -18,6 +18,8 @@ def choose(accept: str | None, offers: list[str]) -> str:
     Raises:
         Problem: 406 where none fits.
     """
+    if accept is None or accept == "*/*" or accept == offers[0]:
+        return offers[0]
     wanted = []
     for part in (accept or "*/*").split(","):
         media, *parameters = (piece.strip().lower() for piece in part.split(";"))
@@ -44,8 +46,10 @@ def choose(accept: str | None, offers: list[str]) -> str:
 
 def non_finite(**columns: np.ndarray) -> list[dict[str, Any]]:
     """Where NaN or infinity stands: JSON cannot hold them, so they are null there and named here."""
-    found = []
+    found: list[dict[str, Any]] = []
     for name, values in columns.items():
+        if np.isfinite(values).all():
+            continue
         for row in np.flatnonzero(~np.isfinite(values)):
             value = values[row]
             text = "NaN" if np.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -67,11 +71,18 @@ def rows_of(values: np.ndarray | pa.Table) -> np.ndarray | list[list[Any]]:
 
 def json_answer(document: dict[str, Any]) -> Response:
     """`document`, numpy arrays included, as JSON."""
-    content = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+    # `default` is for arrays that are not contiguous.
+    content = orjson.dumps(document, default=np.ndarray.tolist, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(content, media_type="application/json")
 
 
-def binary_answer(content: bytes, media_type: str, model: str, version: str) -> Response:
-    """Bytes, with the model that made them in the headers, for there is no room in the body."""
-    headers = {"X-Model": model, "X-Model-Version": version}
-    return Response(content, media_type=media_type, headers=headers)
+def binary_answer(content: bytes, media_type: str, model: str, version: str, **headers: str) -> Response:
+    """Bytes, with the model that made them in the headers, for there is no room in the body.
+
+    Args:
+        headers: more of them, `Rows_Not_Scored` for X-Rows-Not-Scored.
+    """
+    more = {f"X-{name.replace('_', '-')}": value for name, value in headers.items()}
+    return Response(
+        content, media_type=media_type, headers={"X-Model": model, "X-Model-Version": version, **more}
+    )

@@ -26,9 +26,9 @@ def read_arrow(body: bytes, wanted: Takes, limits: Limits, *, ignore_unknown: bo
         BadInput: no Arrow, damaged, or columns that do not fit. Problem: 413, 422 over a limit.
     """
     data = pa.py_buffer(body)
-    if body.startswith(MAGIC):
-        data = data.slice(8)
     try:
+        if body.startswith(MAGIC):
+            data = data.slice(8)
         _check_claims(data, limits)
         with pa.ipc.open_stream(data, options=pa.ipc.IpcReadOptions(use_threads=False)) as stream:
             schema = stream.schema

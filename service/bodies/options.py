@@ -13,6 +13,13 @@ from ebm.errors import BadInput
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
 _defaults: dict[type[BaseModel], BaseModel | None] = {}
 MAX_FIELDS = 100
+IGNORE_UNKNOWN: dict[str, Any] = {
+    "name": "ignore_unknown",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "default": False},
+    "description": "tables and records only: leave out columns that the model does not know, rather than refuse them",
+}
 
 
 def query_of(request: Request) -> dict[str, str]:

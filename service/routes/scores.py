@@ -2,71 +2,55 @@
 
 from __future__ import annotations
 
-import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from ebm.detector import Scores
-from service import answers
+from service import answers, score_columns
 from service.binary import write_npy
-from service.bodies import JPEG, JSON, NPY, PNG, read_rows
-from service.dependencies import EngineDep, LoadedDep, MetricsDep, SettingsDep, TimeoutDep
+from service.bodies import ARROW_STREAM, IGNORE_UNKNOWN, JSON, NPY, ROWS, read_rows
 from service.openapi import binary, body, parameters
+from service.routing import scoped, services, versioned
 from service.schemas.problems import problems
 from service.schemas.scores import ScoreAnswer, ScoreOptions, ScoreRequest
-from service.work import wait_for
+from service.work import find, score_rows
 
-router = APIRouter(prefix="/v1", tags=["scores"])
-FIELDS = ("energy", "anomaly_score", "p_value", "is_anomaly", "rank")
+router = APIRouter(prefix="/v1", tags=["scores"], route_class=scoped("score"))
+OFFERS = [JSON, NPY, ARROW_STREAM]
 
 
-@router.post(
-    "/models/{name}/score",
+@versioned(
+    router,
+    "score",
     response_class=Response,
     responses={
-        200: {"model": ScoreAnswer, "content": binary(NPY)},
-        **problems(404, 413, 415, 422, 429, 503, 504),
+        200: {"model": ScoreAnswer, "content": binary(NPY, ARROW_STREAM)},
+        **problems(404, 406, 413, 415, 422, 429, 503, 504),
     },
     openapi_extra={
-        "requestBody": body(ScoreRequest, NPY, PNG, JPEG),
-        "parameters": parameters(ScoreOptions, resize=True),
+        "requestBody": body(ScoreRequest, *ROWS[1:]),
+        "parameters": [*parameters(ScoreOptions, resize=True), IGNORE_UNKNOWN],
     },
 )
-async def score(
-    request: Request,
-    loaded: LoadedDep,
-    engine: EngineDep,
-    settings: SettingsDep,
-    metrics: MetricsDep,
-    timeout_s: TimeoutDep,
-) -> Response:
-    """How unusual is each row? In columns, in the order sent; npy (a structured array) by `Accept`."""
-    media_type = answers.choose(request.headers.get("accept"), [JSON, NPY])
+async def score(request: Request, name: str, version: str | None = None) -> Response:
+    """How unusual is each row? In columns, in the order sent; npy (a structured array) or Arrow by `Accept`."""
+    media_type = answers.choose(request.headers.get("accept"), OFFERS)
+    settings = services(request).settings
+    loaded = await find(request, name, version)
     rows, options = await read_rows(
         request, loaded.detector, ScoreOptions, settings, settings.max_rows, "max_rows"
     )
-    task = engine.submit_score(
-        loaded.detector, rows.values, timeout_s=timeout_s, model=loaded, fpr=options.fpr, fdr=options.fdr
+    if len(rows.values):
+        scores = await score_rows(request, loaded, rows.values, fpr=options.fpr, fdr=options.fdr)
+    else:
+        scores = score_columns.no_scores(options.fpr, options.fdr)
+    if media_type == JSON:
+        return answers.json_answer(score_columns.as_json(scores, rows, loaded))
+    as_npy = media_type == NPY
+    content = (
+        write_npy(score_columns.as_table(scores, rows))
+        if as_npy
+        else score_columns.as_arrow(scores, rows, loaded)
     )
-    scores: Scores = await wait_for(request, task, engine)
-    non_finite = answers.non_finite(energy=scores.energy, anomaly_score=scores.anomaly_score)
-    metrics.rows.labels(loaded.name).inc(len(rows.values))
-    metrics.anomalies.labels(loaded.name).inc(int(scores.is_anomaly.sum()))
-    metrics.non_finite.labels(loaded.name).inc(len({one["row"] for one in non_finite}))
-    if media_type == NPY:
-        table = np.empty(len(scores.energy), [(field, getattr(scores, field).dtype) for field in FIELDS])
-        for field in FIELDS:
-            table[field] = getattr(scores, field)
-        return answers.binary_answer(write_npy(table), NPY, loaded.name, loaded.version)
-    return answers.json_answer(
-        {
-            "model": loaded.name,
-            "version": loaded.version,
-            "higher_is_more_anomalous": True,
-            "fpr": scores.fpr,
-            "fdr": scores.fdr,
-            **{field: np.ascontiguousarray(getattr(scores, field)) for field in FIELDS},
-            "non_finite": non_finite,
-            "note": scores.note,
-        }
+    return answers.binary_answer(
+        content, media_type, loaded.name, loaded.version, Rows_Not_Scored=str(len(rows.errors))
     )

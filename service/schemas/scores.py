@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class ScoreOptions(BaseModel):
-    """How rows are labelled. At most one of the two; with neither, the model's default fpr holds."""
+    """How rows are labelled: at most one rate; with neither, the model's default fpr holds. What bad rows do."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -23,6 +23,12 @@ class ScoreOptions(BaseModel):
         gt=0,
         lt=1,
         description="label by Benjamini-Hochberg: the expected share of false flags among the flagged",
+    )
+
+    on_error: Literal["fail", "null"] = Field(
+        "fail",
+        description="fail: a row that cannot be scored fails the request. null: it is null in every column, and named "
+        "in `errors`; ranks and fdr count the other rows",
     )
 
     @model_validator(mode="after")
@@ -42,6 +48,7 @@ class ScoreRequest(ScoreOptions):
         None,
         description="rows as objects of column: value (number, text, true, false, null, ISO time)",
     )
+    ignore_unknown: bool = Field(False, description="leave out keys of records that the model does not know")
 
 
 class NonFinite(BaseModel):
@@ -50,6 +57,14 @@ class NonFinite(BaseModel):
     row: int
     field: str
     value: str = Field(description="NaN, Infinity or -Infinity")
+
+
+class RowError(BaseModel):
+    """A row that could not be scored."""
+
+    row: int
+    column: str | int | None = Field(None, description="where one column is at fault")
+    detail: str
 
 
 class ScoreAnswer(BaseModel):
@@ -62,10 +77,13 @@ class ScoreAnswer(BaseModel):
     fdr: float | None
     energy: list[float | None]
     anomaly_score: list[float | None]
-    p_value: list[float]
-    is_anomaly: list[bool]
-    rank: list[int] = Field(description="1 = the most anomalous row of this request")
+    p_value: list[float | None]
+    is_anomaly: list[bool | None]
+    rank: list[int | None] = Field(description="1 = the most anomalous row of this request")
     non_finite: list[NonFinite]
+    errors: list[RowError] = Field(
+        description='with "on_error": "null", rows that are null in every column, and why'
+    )
     note: str | None = Field(
         description="where the rate asked for is finer than the calibration set resolves"
     )
