@@ -85,7 +85,7 @@ def read_csv(
     return Lines(table, ragged)
 
 
-def checker(detector: Detector) -> Callable[[pa.Table], np.ndarray | pa.Table]:
+def checker(detector: Detector, *, nulls: bool = False) -> Callable[[pa.Table], np.ndarray | pa.Table]:
     """What turns cells of text into the rows that the model scores, or raises BadInput, which names row and column."""
     wanted = takes(detector)
 
@@ -96,7 +96,7 @@ def checker(detector: Detector) -> Callable[[pa.Table], np.ndarray | pa.Table]:
             kind = "numeric" if wanted.numbers else list(wanted.kinds.values())[j]
             with naming(j, names):
                 columns.append(parse_text(plain(column), kind))
-        return check_table(pa.table(columns, names=table.column_names), detector, SOURCE)
+        return check_table(pa.table(columns, names=table.column_names), detector, SOURCE, nulls=nulls)
 
     return check
 

@@ -66,7 +66,7 @@ def take_rows(document: dict[str, Any], wanted: Takes, query: dict[str, str]) ->
     return rows, False
 
 
-def check_records(records: list[Any], detector: Detector) -> np.ndarray | pa.Table:
+def check_records(records: list[Any], detector: Detector, *, nulls: bool = False) -> np.ndarray | pa.Table:
     """Records as the model scores them.
 
     Raises:
@@ -84,7 +84,7 @@ def check_records(records: list[Any], detector: Detector) -> np.ndarray | pa.Tab
         except (KeyError, TypeError, IndexError):
             _refuse(record, i, wanted)
     try:
-        return as_input(rows, detector)
+        return as_input(rows, detector, nulls=nulls)
     except BadInput:
         if wanted.numbers:
             _refuse_nested(rows, columns)

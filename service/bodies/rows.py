@@ -70,7 +70,14 @@ class _Read:
 
 
 async def read_rows(
-    request: Request, detector: Detector, options: type[O], settings: Settings, max_rows: int, setting: str
+    request: Request,
+    detector: Detector,
+    options: type[O],
+    settings: Settings,
+    max_rows: int,
+    setting: str,
+    *,
+    nulls: bool = False,
 ) -> tuple[Rows, O]:
     """The rows and options of a request, whatever its media type. Options may also be query parameters.
 
@@ -78,13 +85,16 @@ async def read_rows(
     named in `Rows.errors`. Two parameters say how to read rows and are no options: `ignore_unknown` (tables and
     records: columns that the model does not know are left out, not refused) and `resize` (pictures).
 
+    Args:
+        nulls: let cells be missing, as NaN of numbers, whether or not the model knows of such.
+
     Raises:
         BadInput: with row and column where a cell is at fault.
         Problem: 413, 415, or 422 for more rows than `max_rows`.
     """
     media_type, parameters = media.media_type(request, ROWS)
     body = await read_body(request, settings.max_body_bytes, settings.max_decompressed_bytes)
-    limits = Limits.of(settings, max_rows, setting)
+    limits = Limits.of(settings, max_rows, setting, nulls=nulls)
     work = partial(_read, body, media_type, parameters, query_of(request), detector, options, limits)
     few = INLINE_BYTES if takes(detector).numbers else INLINE_CELLS_BYTES
     if media_type in (JSON, NPY) and len(body) <= few:
@@ -139,14 +149,15 @@ def _read(
         rows, named = take_rows(document, takes(detector), query)
         asked = read_options(document, query, options)
         limits.check_rows(len(rows))
-        return _Read(rows, partial(check_records if named else as_input, detector=detector), JSON), asked
+        check = partial(check_records if named else as_input, detector=detector, nulls=limits.nulls)
+        return _Read(rows, check, JSON), asked
     if media_type == MULTIPART:
         return _read_form(body, parameters, query, detector, options, limits)
     if media_type == NPY:
         asked = read_options({}, query, options)
         array = parse_npy(body, "npy", numbers_only=True)
         limits.check_rows(len(array) if array.ndim else 0)
-        return _Read(array, partial(as_input, detector=detector), NPY), asked
+        return _Read(array, partial(as_input, detector=detector, nulls=limits.nulls), NPY), asked
     if media_type in media.PICTURES:
         resize = take_flag("resize", query)
         asked = read_options({}, query, options)
@@ -178,12 +189,12 @@ def _table(
             skip_ragged=tolerant,
         )
         bad = tuple(RowError(row, detail) for row, detail in lines.ragged.items())
-        return _Read(lines.table, csv.checker(detector), CSV, bad)
+        return _Read(lines.table, csv.checker(detector, nulls=limits.nulls), CSV, bad)
     reader = read_parquet if media_type == PARQUET else read_arrow
     table = reader(body, wanted, limits, ignore_unknown=ignore_unknown)
     if not table.num_rows:
         raise BadInput("the table has no rows")
-    return _Read(table, partial(check_table, detector=detector), media_type)
+    return _Read(table, partial(check_table, detector=detector, nulls=limits.nulls), media_type)
 
 
 def _pictures(files: list[File], detector: Detector, limits: Limits, resize: bool, tolerant: bool) -> _Read:

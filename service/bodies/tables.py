@@ -100,7 +100,9 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def check_table(table: pa.Table, detector: Detector, source: str = "the table") -> np.ndarray | pa.Table:
+def check_table(
+    table: pa.Table, detector: Detector, source: str = "the table", *, nulls: bool = False
+) -> np.ndarray | pa.Table:
     """A table of just the model's columns, in its order, as the model scores it.
 
     Raises:
@@ -109,8 +111,8 @@ def check_table(table: pa.Table, detector: Detector, source: str = "the table") 
     wanted = takes(detector)
     if wanted.numbers:
         columns = [number_column(table[name], name, source) for name in table.column_names]
-        return as_input(np.column_stack(columns), detector)
-    return as_input(table.rename_columns(list(wanted.kinds)), detector)
+        return as_input(np.column_stack(columns), detector, nulls=nulls)
+    return as_input(table.rename_columns(list(wanted.kinds)), detector, nulls=nulls)
 
 
 def line(error: object) -> str:

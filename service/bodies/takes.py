@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ebm import cells
 from ebm.detector import Detector
-from ebm.preprocessing import Mixed
+from ebm.preprocessing import Mixed, ScaleImage
 
 # Far from what float32 cannot hold even after a division by the smallest sd: no cell needs a closer look.
 SAFE = 1e18
@@ -75,8 +76,11 @@ def _look(detector: Detector) -> Takes:
     )
 
 
-def as_input(rows: Any, detector: Detector) -> np.ndarray | pa.Table:
+def as_input(rows: Any, detector: Detector, *, nulls: bool = False) -> np.ndarray | pa.Table:
     """Rows as the model scores them, (n, *input_shape), checked by the model's own preprocessing.
+
+    Args:
+        nulls: let cells be missing, as NaN of numbers, whether or not the model knows of such.
 
     Raises:
         BadInput: wrong width or shape, ragged rows, a cell of the wrong type, no rows; names row and column.
@@ -86,6 +90,8 @@ def as_input(rows: Any, detector: Detector) -> np.ndarray | pa.Table:
         found = _usual(rows, wanted)
         if found is not None:
             return found
+    if nulls:
+        return _with_nulls(rows, detector)
     if isinstance(detector.preprocessor, Mixed):
         # Types do not depend on the rows, so that requests can share a batch.
         checked = detector.preprocessor.rows(rows)
@@ -95,6 +101,17 @@ def as_input(rows: Any, detector: Detector) -> np.ndarray | pa.Table:
     transformed = detector.preprocessor.transform(rows)
     # `transform` has seen every cell; this cast cannot fail, and float64 keeps what JSON said.
     return np.asarray(rows, dtype=np.float64).reshape(len(transformed), *wanted.shape)
+
+
+def _with_nulls(rows: Any, detector: Detector) -> np.ndarray | pa.Table:
+    preprocessor = detector.preprocessor
+    if isinstance(preprocessor, Mixed | ScaleImage):
+        found = preprocessor.rows(rows, allow_missing=True)
+        preprocessor.transform(found, allow_missing=True)
+        return found
+    array = cells.numbers(rows, preprocessor.columns)
+    preprocessor.transform(np.where(np.isnan(array), 0, array))  # says what else is wrong
+    return array
 
 
 def _usual(rows: Any, wanted: Takes) -> np.ndarray | None:
