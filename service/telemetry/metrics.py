@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,10 +19,14 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from service.telemetry.tally import ModelTally, Tally
+
 SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 MODEL_STATES = ("loaded", "available", "evicted", "unloaded", "refused")
 LOW_P_VALUE = 0.01
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+BATCH_REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128)
+BATCH_ROWS = (1, 4, 16, 64, 256, 1024, 4096, 16384)
 # Standardised on held-out normal rows: most lie within three of zero, and anomalies far above.
 SCORES = (-3, -2, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15, 20, 50, 100)
 
@@ -72,11 +77,9 @@ class Metrics:
             "ebm_batch_requests",
             "Requests joined into one batch",
             registry=r,
-            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            buckets=BATCH_REQUESTS,
         )
-        self.batch_rows = Histogram(
-            "ebm_batch_rows", "Rows of one batch", registry=r, buckets=(1, 4, 16, 64, 256, 1024, 4096, 16384)
-        )
+        self.batch_rows = Histogram("ebm_batch_rows", "Rows of one batch", registry=r, buckets=BATCH_ROWS)
         self.steps = Counter("ebm_task_steps", "Sampler steps of long tasks", registry=r)
         self.long_calls = Histogram(
             "ebm_long_call_seconds",
@@ -99,7 +102,9 @@ class Metrics:
             "ebm_model_bytes", "Memory of the loaded models", registry=r, multiprocess_mode="livesum"
         )
         self._of_request: dict[tuple[str, str, int], tuple[Any, Any]] = {}
-        self._of_model: dict[str, tuple[Any, ...]] = {}
+        self._of_model: dict[str, ModelTally] = {}
+        self._requests, self._rows = Tally(BATCH_REQUESTS), Tally(BATCH_ROWS)
+        self._batches = threading.Lock()
         self._own: list[Any] = []
 
     def answered(self, method: str, route: str, status: int, seconds: float, problem: str | None) -> None:
@@ -119,25 +124,24 @@ class Metrics:
             self.refusals.labels(str(status), problem or "other").inc()
 
     def batch(self, model: str, requests: int, anomaly_score: np.ndarray, p_value: np.ndarray) -> None:
-        """One inference batch: scores (n,) and p-values (n,) of the rows of `requests` requests, in any thread."""
-        n = len(anomaly_score)
-        self.batch_requests.observe(requests)
-        self.batch_rows.observe(n)
-        children = self._of_model.get(model)
-        if children is None:
-            of = [self.rows, self.non_finite, self.low_p_values, self.scores]
-            children = self._of_model[model] = tuple(metric.labels(model) for metric in of)
-        rows, non_finite, low_p_values, scores = children
-        rows.inc(n)
-        finite = np.isfinite(anomaly_score)
-        if not finite.all():
-            non_finite.inc(int(n - np.count_nonzero(finite)))
-            anomaly_score = anomaly_score[finite]
-        low = int(np.count_nonzero(p_value <= LOW_P_VALUE))
-        if low:
-            low_p_values.inc(low)
-        if len(anomaly_score):
-            observe_all(scores, anomaly_score)
+        """One inference batch: scores (n,) and p-values (n,) of the rows of `requests` requests. In one thread; shown
+        from the next `publish` on."""
+        with self._batches:
+            self._requests.add(requests)
+            self._rows.add(len(anomaly_score))
+        tally = self._of_model.get(model)
+        if tally is None:
+            tally = self._of_model[model] = ModelTally(SCORES)
+        tally.add(anomaly_score, p_value, LOW_P_VALUE)
+
+    def publish(self) -> None:
+        """Add what batches counted to the metrics."""
+        with self._batches:
+            self._requests.publish(self.batch_requests)
+            self._rows.publish(self.batch_rows)
+        of = (self.rows, self.non_finite, self.low_p_values, self.scores)
+        for model, tally in list(self._of_model.items()):
+            tally.publish(*(metric.labels(model) for metric in of))
 
     def add(self, collector: Any) -> None:
         """Show the metrics of a collector of one's own: of several workers, those of the one that is asked."""
@@ -146,7 +150,8 @@ class Metrics:
             self.registry.register(collector)
 
     def refresh(self, engine: _Queue, registry: _Models) -> None:
-        """Set the gauges; several workers do so every second, since only one of them is asked."""
+        """Bring all metrics up to date; several workers do so every second, since only one of them is asked."""
+        self.publish()
         for sort, depth in engine.depth().items():
             self.queue.labels(sort).set(depth)
         numbers = registry.numbers
@@ -156,6 +161,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
+        self.publish()
         if self.shared_dir is None:
             return generate_latest(self.registry)
         _forget_the_dead(Path(self.shared_dir))
@@ -164,17 +170,6 @@ class Metrics:
         for collector in self._own:
             together.register(collector)
         return generate_latest(together)
-
-
-def observe_all(histogram: Any, values: np.ndarray) -> None:
-    """`histogram.observe` for each of `values` (n,), all finite, at the cost of about one.
-
-    prometheus-client has no such call, hence its inner values; a test compares with `observe`.
-    """
-    counts = np.bincount(np.searchsorted(SCORES, values, side="left"), minlength=len(SCORES) + 1)
-    for i in np.flatnonzero(counts):
-        histogram._buckets[i].inc(int(counts[i]))
-    histogram._sum.inc(float(values.sum(dtype=np.float64)))
 
 
 def _forget_the_dead(folder: Path) -> None:

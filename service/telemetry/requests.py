@@ -110,6 +110,7 @@ class RequestTelemetry:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+                self.metrics.publish()
             logs.flush()
 
     async def _refresh(self, app: Any) -> None:
