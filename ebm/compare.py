@@ -126,7 +126,7 @@ def _side(
 
 def _pairs(n_a: int, n_b: int) -> int:
     if min(n_a, n_b) == 0:
-        raise BadInput(f"{'a' if n_a == 0 else 'b'}: there are no rows")
+        raise BadInput(f"{'a' if n_a == 0 else 'b'}: no rows")
     if n_a != n_b and 1 not in (n_a, n_b):
         raise BadInput(
             f"a has {n_a} rows and b has {n_b}: rows are compared in pairs, or one with all of the others"

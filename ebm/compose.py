@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from scipy.special import logsumexp
 
 from ebm.answers import Generated, Scores
 from ebm.calibration import benjamini_hochberg, check_rate
@@ -144,8 +143,8 @@ class Composition:
         with np.errstate(invalid="ignore"):  # infinitely far by models of opposite signs
             if self.mode == "product":
                 return (weights * e).sum(0)
-            share = weights / weights.sum()
-            return -self.temperature * logsumexp(-e / self.temperature, axis=0, b=share)
+            log_share = np.log(weights / weights.sum())
+            return -self.temperature * np.logaddexp.reduce(log_share - e / self.temperature, axis=0)
 
     def _p_value(self, each: list[np.ndarray]) -> np.ndarray | None:
         """One valid p-value from each model's own, which depend on each other in ways unknown; None for negative

@@ -193,7 +193,7 @@ def _plain(energy: WeightedSum, n_steps: int | None, step_size: float | None) ->
     boxes = [s.box for s in langevin]
     settings = {
         "step_size": step_size,
-        "noise_scale": math.sqrt(2 * step_size * temperature),
+        "noise_scale": math.sqrt(2 * step_size * temperature) if step_size > 0 else None,
         "clip": min(clips) if clips and all(m.way.size == 1 for m in energy.members) else None,
         "box": boxes[0] if all(box == boxes[0] for box in boxes) and boxes else None,
     }

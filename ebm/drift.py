@@ -8,7 +8,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ebm.calibration import Calibration
 
@@ -34,6 +33,16 @@ class Share(NamedTuple):
     share: float
     low: float
     high: float
+
+
+class Figures(NamedTuple):
+    """What is cheap to tell of at least one score: largest gap of the distribution functions, PSI, share of p <= .01,
+    mean p."""
+
+    ks: float
+    psi: float
+    tail: float
+    mean_p: float
 
 
 @dataclass(frozen=True)
@@ -62,14 +71,19 @@ class DriftReport:
     verdict: str
 
 
-def ks_distance(calibration: ArrayLike, scores: ArrayLike) -> KS:
-    """Two-sample Kolmogorov-Smirnov test of scores (m,) against calibration scores (n,), both at least one.
+def ks_distance(calibration: ArrayLike, scores: ArrayLike) -> float:
+    """The largest gap between the distribution functions of calibration (n,) and scores (m,), at least one of each."""
+    a, b = (np.sort(np.asarray(x, dtype=np.float64)) for x in (calibration, scores))
+    both = np.concatenate([a, b])
+    gap = np.searchsorted(a, both, side="right") / len(a) - np.searchsorted(b, both, side="right") / len(b)
+    return float(np.abs(gap).max())
 
-    p-values are exact for up to 10,000 scores, asymptotic beyond.
-    """
-    # "auto" falls back to the asymptotic form with a warning where the exact one overflows.
-    with np.errstate(all="ignore"):
-        found: Any = stats.ks_2samp(np.asarray(calibration), np.asarray(scores), method="auto")
+
+def ks_test(calibration: ArrayLike, scores: ArrayLike) -> KS:
+    """Two-sample Kolmogorov-Smirnov test: exact p-values for up to 10,000 scores, asymptotic beyond."""
+    from scipy import stats  # here, not above: it takes long to import, and few requests need it
+
+    found: Any = stats.ks_2samp(np.asarray(calibration), np.asarray(scores))
     return KS(float(found.statistic), float(found.pvalue))
 
 
@@ -97,11 +111,15 @@ def psi_by_chance(n_calibration: int, n: int, n_bins: int = N_BINS) -> float:
 
     PSI / (1/n + 1/m) is then about chi-squared with n_bins - 1 degrees of freedom (Yurdakul & Naranjo 2020).
     """
+    from scipy import stats
+
     return float(stats.chi2.ppf(CONFIDENCE, n_bins - 1) * (1 / n_calibration + 1 / n))
 
 
 def wilson(count: int, n: int) -> Share:
     """count / n with its 95% interval (Wilson 1927); n at least 1."""
+    from scipy import stats
+
     interval = stats.binomtest(count, n).proportion_ci(CONFIDENCE, method="wilson")
     return Share(count / n, float(interval.low), float(interval.high))
 
@@ -113,26 +131,45 @@ def tail_by_chance(n_calibration: int, level: float = TAIL) -> float:
     1)) (Vovk 2012). 0 where no row can get so small a p.
     """
     k = math.floor(level * (n_calibration + 1) + 1e-9)
-    return float(stats.beta.ppf(CONFIDENCE, k, n_calibration + 1 - k)) if k else 0.0
+    if k == 0:
+        return 0.0
+    from scipy import stats
+
+    return float(stats.beta.ppf(CONFIDENCE, k, n_calibration + 1 - k))
+
+
+def figures(calibration: Calibration, scores: ArrayLike) -> Figures | None:
+    """Of anomaly scores (m,), without what needs tables of distributions; None where none of them is a number."""
+    seen = _numbers(scores)
+    if not len(seen):
+        return None
+    p_values = calibration.p_values(seen)
+    distance, index = ks_distance(calibration.scores, seen), psi(calibration.scores, seen)
+    return Figures(distance, index, float((p_values <= TAIL).mean()), float(p_values.mean()))
 
 
 def drift_report(calibration: Calibration, scores: ArrayLike) -> DriftReport:
     """All of the above for anomaly scores (m,), in any order; NaN among them are counted and left out."""
-    given = np.asarray(scores, dtype=np.float64)
-    seen = given[~np.isnan(given)]
-    n, n_nan = len(seen), len(given) - len(seen)
+    seen = _numbers(scores)
+    n, n_nan = len(seen), np.size(scores) - len(seen)
     n_infinite = int(np.isinf(seen).sum())
-    tail_expected = math.floor(TAIL * (calibration.n + 1) + 1e-9) / (calibration.n + 1)
-    if n == 0:
+    expected = math.floor(TAIL * (calibration.n + 1) + 1e-9) / (calibration.n + 1)
+    found = figures(calibration, seen)
+    if found is None:
         verdict = "no scores yet" if not n_nan else "every score is NaN"
-        return DriftReport(0, 0, n_nan, None, None, None, None, tail_expected, None, "unknown", verdict)
-    p_values = calibration.p_values(seen)
-    index, chance = psi(calibration.scores, seen), psi_by_chance(calibration.n, n)
-    tail = wilson(int((p_values <= TAIL).sum()), n)
-    state, verdict = _judge(n, index, chance, tail, tail_by_chance(calibration.n))
-    ks = ks_distance(calibration.scores, seen)
-    mean_p = float(p_values.mean())
-    return DriftReport(n, n_infinite, n_nan, ks, index, chance, tail, tail_expected, mean_p, state, verdict)
+        return DriftReport(0, 0, n_nan, None, None, None, None, expected, None, "unknown", verdict)
+    chance = psi_by_chance(calibration.n, n)
+    tail = wilson(round(found.tail * n), n)
+    state, verdict = _judge(n, found.psi, chance, tail, tail_by_chance(calibration.n))
+    ks = ks_test(calibration.scores, seen)
+    return DriftReport(
+        n, n_infinite, n_nan, ks, found.psi, chance, tail, expected, found.mean_p, state, verdict
+    )
+
+
+def _numbers(scores: ArrayLike) -> np.ndarray:
+    given = np.asarray(scores, dtype=np.float64)
+    return given[~np.isnan(given)]
 
 
 def _judge(n: int, index: float, chance: float, tail: Share, tail_chance: float) -> tuple[State, str]:
