@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from ebm.config import Frozen
 from ebm.energies.body import MLPBody
+from ebm.energies.fixed import FixedMLP
 from ebm.energies.scalar import ScalarEnergy
+from ebm.errors import BadInput
+from ebm.types import EnergyFn
 
 
 class MLPConfig(Frozen):
@@ -40,3 +44,21 @@ class MLPEnergy(ScalarEnergy):
 
     def network(self, x: Tensor, sigma: Tensor | None) -> Tensor:
         return self.body(x, sigma)
+
+    @torch.no_grad()
+    def at_level(self, sigma: float | None) -> EnergyFn:
+        """See `ebm.energies.fixed`."""
+        if self.noise_conditional and sigma is None:
+            raise BadInput("this energy is noise-conditional: pass sigma")
+        level = sigma if self.noise_conditional and sigma is not None else 0.0
+        total = self.scale.variance + level**2
+        body = FixedMLP(self.body, level, total.sqrt(), 1 / level if self.noise_conditional else 1.0)
+        mean, half_precision = self.scale.mean.clone(), float(1 / (2 * total))
+        log_det = float(0.5 * self.dim * total.log())
+
+        def energy(x: Tensor, /) -> Tensor:
+            y = x.flatten(1) - mean
+            network = body(y).squeeze(1)
+            return network + y.square().sum(1) * half_precision + log_det if self.use_base else network
+
+        return energy

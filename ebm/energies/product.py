@@ -7,6 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ebm.energies.fixed import at_level
+from ebm.types import EnergyFn
+
 
 class Expert(NamedTuple):
     """One summand: energy `term`, evaluated at noise level `sigma` (None: noiseless), times `weight`."""
@@ -51,3 +54,16 @@ class ProductOfExperts(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
         return self.combine(self.expert_energies(x))
+
+    @torch.no_grad()
+    def at_levels(self) -> EnergyFn:
+        """x -> E(x), fast on small batches; call it where the experts and their scales are final."""
+        experts = [at_level(self.terms[e.term], e.sigma) for e in self.experts]
+        weights = torch.tensor([e.weight for e in self.experts], device=self.scales.device) / self.scales
+        if len(experts) == 1 and float(weights[0]) == 1.0:
+            return experts[0]
+
+        def energy(x: Tensor, /) -> Tensor:
+            return (torch.stack([expert(x) for expert in experts], 1) * weights).sum(1)
+
+        return energy

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from ebm.config import Frozen
 from ebm.energies.base import CovarianceBase, sigma_column
 from ebm.energies.body import MLPBody
+from ebm.energies.fixed import FixedMLP
 from ebm.errors import BadInput
+from ebm.types import EnergyFn
 
 
 class ResidualConfig(Frozen):
@@ -63,3 +65,20 @@ class ResidualEnergy(nn.Module):
         gain = 0.45 / (column.square() + 0.09).sqrt()
         r = self.base.whiten(flat, column) + gain * self.body(normalised, column)
         return 0.5 * r.square().sum(1) + self.base.half_log_det(column)
+
+    @torch.no_grad()
+    def at_level(self, sigma: float | None) -> EnergyFn:
+        """See `ebm.energies.fixed`."""
+        if sigma is None:
+            raise BadInput("this energy is noise-conditional: pass sigma")
+        base, level = self.base, sigma**2
+        body = FixedMLP(self.body, sigma, (base.variance + level).sqrt(), 0.45 / (level + 0.09) ** 0.5)
+        whitening = (base.eigenvectors / (base.eigenvalues + level).sqrt()) @ base.eigenvectors.T
+        mean, log_det = base.mean.clone(), float(0.5 * (base.eigenvalues + level).log().sum())
+
+        def energy(x: Tensor, /) -> Tensor:
+            y = x.flatten(1) - mean
+            r = torch.addmm(body(y), y, whitening)
+            return 0.5 * r.square().sum(1) + log_det
+
+        return energy

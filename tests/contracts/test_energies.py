@@ -21,6 +21,7 @@ from ebm.energies import (
     ResidualConfig,
     ShallowConfig,
 )
+from ebm.energies.fixed import at_level
 from ebm.energies.product import ProductOfExperts as Product
 from ebm.errors import BadConfig, BadInput
 
@@ -242,3 +243,28 @@ def test_a_product_of_one_is_that_energy_itself() -> None:
     product = ProductOfExperts({"k": kernel}, [Expert("k", None, 1.0)])
     product.standardise(product.expert_energies(data(ROW, 30, seed=5)))
     assert torch.equal(product(x), kernel(x))
+
+
+@every_energy
+def test_at_a_fixed_level_it_is_the_same_energy(name: str) -> None:
+    energy, x, sigma = built(name)
+    for level in [sigma] if sigma is None else [0.05, sigma, 2.0]:
+        with torch.no_grad():
+            expected, fixed = energy(x, sigma=level), at_level(energy, level)(x)
+        torch.testing.assert_close(fixed, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_product_at_its_levels_is_the_same_energy() -> None:
+    torch.manual_seed(0)
+    terms = {
+        "a": MLPConfig(width=16, depth=2, noise_conditional=True).build(ROW),
+        "b": KernelConfig().build(ROW),
+    }
+    for term in terms.values():
+        term.fit(data(ROW))  # type: ignore[operator]
+    experts = [Expert("a", 0.1, 2.0), Expert("a", 0.5, -1.0), Expert("b", None, 0.5)]
+    product = ProductOfExperts(terms, experts)
+    product.standardise(product.expert_energies(data(ROW, seed=1)).detach())
+    x = data(ROW, seed=2)
+    with torch.no_grad():
+        torch.testing.assert_close(product.at_levels()(x), product(x), rtol=1e-4, atol=1e-4)
