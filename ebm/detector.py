@@ -41,6 +41,7 @@ class Detector:
         self.manifest, self.preprocessor, self.calibration = manifest, preprocessor, calibration
         self.device = torch.device(device)
         self.energy = energy.to(self.device).requires_grad_(False).eval()
+        self._scoring = self.energy.at_levels()
         self.sampling = sampling
 
     # -- what it is -------------------------------------------------------------------------------------------------
@@ -87,13 +88,16 @@ class Detector:
         Raises:
             BadInput: a row does not fit the model's input; names row and column.
         """
-        x = torch.from_numpy(self.preprocessor.transform(values))
-        if len(x) == 0:
+        rows = self.preprocessor.transform(values)
+        n, padding = len(rows), -len(rows) % BLOCK
+        if n == 0:
             return np.zeros(0, np.float32)
-        n, padding = len(x), -len(x) % BLOCK
-        x = torch.cat([x, x[-1:].expand(padding, *x.shape[1:])])
-        parts = [self.energy(part.to(self.device)).float().cpu() for part in x.split(CHUNK)]
-        return torch.cat(parts)[:n].numpy()
+        if padding:
+            rows = np.concatenate([rows, np.broadcast_to(rows[-1:], (padding, *rows.shape[1:]))])
+        x = torch.from_numpy(rows)
+        if len(x) <= CHUNK:
+            return self._scoring(x.to(self.device)).float().cpu().numpy()[:n]
+        return torch.cat([self._scoring(part.to(self.device)).float().cpu() for part in x.split(CHUNK)]).numpy()[:n]
 
     def score(self, values: Any, *, fpr: float | None = None, fdr: float | None = None) -> Scores:
         """Energies, p-values and labels of rows (N, ...) in user units.
