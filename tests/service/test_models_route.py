@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from service.routes.models import router
+from service.routing import scoped
 from service.schemas.models import Limits
 from service.settings import Settings
 
@@ -34,6 +37,79 @@ def test_a_model_shows_its_manifest_by_name_and_by_version(client: Any, detector
     }
     old = client.get("/v1/models/blobs/versions/1").json()
     assert old["version"] == "1" and old["is_default"] is False
+
+
+def test_what_the_manifest_says_of_the_input_is_what_the_model_takes(
+    client: Any, detectors: dict[str, Any]
+) -> None:
+    for name, detector in detectors.items():
+        document = client.get(f"/v1/models/{name}").json()
+        assert document["input_shape"] == list(detector.input_shape)
+        assert document["columns"] == detector.columns and document["state"] == "loaded"
+        assert document["can"] == sorted(detector.can) and document["n_bytes"] > 100
+
+
+def test_lazy_models_are_listed_before_they_are_loaded(serve: Callable[..., Any]) -> None:
+    client = serve(load="lazy")
+    blobs, broken, people = client.get("/v1/models").json()["models"]
+    assert {one["state"] for one in (blobs, broken, people)} == {"available"} and blobs["can"] is None
+    assert blobs["input_shape"] == [6, 5] and people["columns"] == ["age", "income", "height"]
+    assert client.get("/v1/models/blobs/versions/1").json()["manifest"]["name"] == "blobs"
+    assert client.get("/readyz").status_code == 200
+    body = {"instances": [[41, 3100, 1.75]]}
+    assert client.post("/v1/models/people/score", json=body).status_code == 200
+    assert client.post("/v1/models/broken/score", json=body).status_code == 503
+    document = client.get("/v1/models").json()
+    blobs, people = document["models"]
+    assert (blobs["state"], people["state"]) == ("available", "loaded") and "score" in people["can"]
+    assert [one["name"] for one in document["refused"]] == ["broken"]
+
+
+def test_reload_tells_what_changed(serve: Callable[..., Any], models_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(models_dir / "blobs" / "1", tmp_path / "blobs" / "1")
+    client = serve(models_dir=tmp_path, watch_s=0)
+    nothing = {"added": [], "removed": [], "refused": [], "defaults": {}}
+    assert client.post("/v1/models/reload").json() == nothing
+    shutil.copytree(models_dir / "blobs" / "2", tmp_path / "blobs" / "2")
+    shutil.copytree(models_dir / "broken" / "1", tmp_path / "blobs" / "3")
+    document = client.post("/v1/models/reload").json()
+    assert document["added"] == [{"name": "blobs", "version": "2"}, {"name": "blobs", "version": "3"}]
+    assert document["refused"][0]["reason"].startswith("blobs/3/weights.safetensors: altered")
+    assert document["defaults"] == {"blobs": {"before": "1", "now": "2"}}
+    (listed,) = client.get("/v1/models").json()["models"]
+    assert listed["versions"] == ["1", "2"]
+    assert listed["note"] == "version 3 is refused; 'blobs' means version 2"
+    assert client.get("/v1/models/blobs/versions/3").status_code == 503
+
+    shutil.rmtree(tmp_path / "blobs")
+    document = client.post("/v1/models/reload").json()
+    assert [one["version"] for one in document["removed"]] == ["1", "2", "3"]
+    assert document["defaults"] == {"blobs": {"before": "2", "now": None}}
+    assert client.get("/v1/models/blobs").status_code == 404
+    assert client.get("/readyz").status_code == 503
+
+    tmp_path.rename(tmp_path.with_name("away"))
+    answer = client.post("/v1/models/reload")
+    assert answer.status_code == 503 and answer.json()["type"].endswith("models-unreadable")
+    assert str(tmp_path) not in answer.text
+    assert client.get("/v1/models/reload").status_code == 404  # a name like another
+
+
+def test_reload_is_for_administrators() -> None:
+    (found,) = [route for route in router.routes if getattr(route, "path", "") == "/v1/models/reload"]
+    assert isinstance(found, scoped("admin"))
+    others = [route for route in router.routes if route is not found]
+    assert others and all(isinstance(route, scoped("score")) for route in others)
+
+
+def test_what_an_administrator_unloaded_is_listed_as_such(serve: Callable[..., Any]) -> None:
+    client = serve()
+    client.portal.call(client.app.state.services.registry.unload, "people")
+    document = client.get("/v1/models").json()
+    assert [one["name"] for one in document["models"]] == ["blobs"]
+    assert document["unloaded"] == [{"name": "people", "version": "1"}]
+    answer = client.get("/v1/models/people")
+    assert answer.status_code == 503 and answer.json()["type"].endswith("model-unloaded")
 
 
 def test_limits_are_the_settings(client: Any) -> None:
