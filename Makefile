@@ -27,6 +27,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# Its REST client is tested against; the rest of it would bring Kubernetes and older versions of what we have.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps kserve
 	@touch $@
 
 serve: install
