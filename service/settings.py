@@ -113,6 +113,7 @@ class LimitSettings(BaseModel):
     max_denoise_rows: Count = Field(default=256, description="rows of one denoise request")
     max_explain_rows: Count = Field(default=256, description="rows of one explain request")
     max_impute_rows: Count = Field(default=256, description="rows of one impute request")
+    max_compare_rows: Count = Field(default=256, description="pairs of rows of one compare request")
     max_samples: Count = Field(default=256, description="samples of one generate request")
     max_steps: Count = Field(default=10_000, description="sampler steps of one request")
     max_values: Count = Field(default=4_000_000, description="numbers that one generate request may return")
@@ -154,6 +155,9 @@ class SecuritySettings(BaseModel):
 class TelemetrySettings(BaseModel):
     """Telemetry."""
 
+    drift_window: Count = Field(
+        default=10_000, description="latest scores of each model that drift is judged by"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level that is logged"
     )
