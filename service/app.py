@@ -78,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    openapi.install(app, registry)
+    openapi.install(app, registry, routes, keys=bool(settings.api_keys or settings.api_keys_file))
 
     @app.get("/", include_in_schema=False)
     async def console() -> FileResponse:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Send
@@ -107,6 +108,7 @@ class Direct:
         # By method and the path with its parameters blanked out: "POST/v1/models/{}/score".
         self._shapes: dict[int, list[tuple[int, ...]]] = {}
         self._routes: dict[tuple[str, ...], tuple[DirectRoute, tuple[tuple[int, str], ...]]] = {}
+        self._methods: dict[tuple[str, ...], set[str]] = {}
         for route in routes:
             parts = route.path.split("/")
             names = tuple((i, part[1:-1]) for i, part in enumerate(parts) if part.startswith("{"))
@@ -119,11 +121,17 @@ class Direct:
                 parts[i] = ""
             for method in route.methods or ():
                 self._routes[(method, *parts)] = route, names
+                self._methods.setdefault(tuple(parts), set()).add(method)
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         found = self._find(scope) if scope["type"] == "http" else None
         if found is None:
-            await self.app(scope, receive, send)
+            allowed = self._allowed(scope) if scope["type"] == "http" else None
+            if allowed is None:
+                await self.app(scope, receive, send)
+                return
+            error = HTTPException(405, headers={"Allow": ", ".join(sorted(allowed))})
+            await errors.render(error, scope["path"], scope.get("request_id"))(scope, receive, send)
             return
         route, scope["path_params"] = found
         scope["route"] = route
@@ -144,4 +152,15 @@ class Direct:
                 params = {name: parts[i] for i, name in found[1]}
                 if all(params.values()):
                     return found[0], params
+        return None
+
+    def _allowed(self, scope: ASGIScope) -> set[str] | None:
+        """The methods of the most literal path that fits: FastAPI would name those of the first."""
+        parts = scope["path"].split("/")
+        for blanks in self._shapes.get(len(parts), ()):
+            key = list(parts)
+            for i in blanks:
+                key[i] = ""
+            if tuple(key) in self._methods and all(parts[i] for i in blanks):
+                return self._methods[tuple(key)]
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -36,10 +37,11 @@ KEYS = {
 }
 
 
-def install(app: FastAPI, registry: Registry, *, keys: bool = False) -> None:
+def install(app: FastAPI, registry: Registry, routes: Sequence[DirectRoute], *, keys: bool) -> None:
     """Give `app` an OpenAPI document whose examples name the models that are loaded now.
 
     Args:
+        routes: those of `app`, for their scopes.
         keys: whether the server asks for API keys.
     """
 
@@ -52,10 +54,7 @@ def install(app: FastAPI, registry: Registry, *, keys: bool = False) -> None:
             schemas.pop(name, None)
         parts["securitySchemes"] = KEYS
         scopes = {
-            (route.path, method.lower()): route.needs
-            for route in app.routes
-            if isinstance(route, DirectRoute)
-            for method in route.methods or ()
+            (route.path, method.lower()): route.needs for route in routes for method in route.methods or ()
         }
         served = registry.served()
         used: set[str] = set()
@@ -104,7 +103,10 @@ def _exemplify(path: str, operation: dict[str, Any], served: list[Loaded]) -> No
             for one in (able[:1] if "{version}" in path else able)  # one version fits one model
             for title, value in found[one].items()
         }
-        content["application/json"] = {**content["application/json"], **({"examples": shown} if shown else {})}
+        content["application/json"] = {
+            **content["application/json"],
+            **({"examples": shown} if shown else {}),
+        }
 
 
 def _move_definitions(operation: dict[str, Any], schemas: dict[str, Any]) -> None:
