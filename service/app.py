@@ -17,15 +17,15 @@ from starlette.staticfiles import StaticFiles
 
 from service import errors, headers, openapi, telemetry
 from service.auth import Auth
-from service.drift import Drift
+from service.drift import Drift, DriftCollector
 from service.engine import Engine
 from service.registry import Loaded, Registry
-from service.routes import health, models, samples, scores
+from service.routes import classify, compare, compose, drift, health, models, samples, scores
 from service.routing import Direct, DirectRoute, Services
 from service.settings import Settings
 
 CONSOLE = Path(__file__).parent / "console"
-ROUTERS = [module.router for module in (health, models, scores, samples)]
+ROUTERS = [module.router for module in (health, models, scores, samples, compare, compose, classify, drift)]
 log = structlog.get_logger("service")
 
 
@@ -33,7 +33,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The service over the models in `settings.models_dir`, which are loaded when the app starts."""
     settings = settings or Settings()
     telemetry.configure_logging(settings.log_level)
-    metrics, drift = telemetry.Metrics(), Drift()
+    metrics, lately = telemetry.Metrics(), Drift(settings.drift_window)
+    metrics.add(DriftCollector(lately))
     registry = Registry.of(settings)
 
     def set_threads() -> None:
@@ -43,7 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     def on_batch(loaded: Loaded, requests: int, anomaly_score: np.ndarray, p_value: np.ndarray) -> None:
         metrics.batch(loaded.name, requests, anomaly_score, p_value)
-        drift.record(loaded, anomaly_score, p_value)
+        lately.record(loaded, anomaly_score, p_value)
 
     engine = Engine(
         queue_size=settings.queue_size,
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     # The stock documentation pages load scripts from elsewhere; /openapi.json is enough.
     app = FastAPI(title="EBM service", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.services = Services(settings, registry, engine, metrics, Auth.of(settings), drift)
+    app.state.services = Services(settings, registry, engine, metrics, Auth.of(settings), lately)
     app.state.settings, app.state.registry = settings, registry
     app.state.engine, app.state.metrics = engine, metrics
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, DirectRoute)]
