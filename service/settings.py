@@ -7,17 +7,15 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
-from ebm.errors import BadConfig
 from service.api_keys import ApiKey, Rate
 from service.settings_file import read_file
 
@@ -72,8 +70,8 @@ class ServerSettings(BaseModel):
     )
     max_head_bytes: Bytes = Field(default=64 * 2**10, description="bytes of a request's line and headers")
     trusted_proxies: str = Field(
-        default="127.0.0.1",
-        description="addresses, with commas, whose X-Forwarded-For is believed; * for all",
+        default="",
+        description="addresses, with commas, whose X-Forwarded-For is believed; * for all; none: no one's",
     )
 
 
@@ -114,6 +112,7 @@ class LimitSettings(BaseModel):
     max_explain_rows: Count = Field(default=256, description="rows of one explain request")
     max_impute_rows: Count = Field(default=256, description="rows of one impute request")
     max_compare_rows: Count = Field(default=256, description="pairs of rows of one compare request")
+    max_draws: Count = Field(default=1000, description="draws for each row of one impute request")
     max_samples: Count = Field(default=256, description="samples of one generate request")
     max_steps: Count = Field(default=10_000, description="sampler steps of one request")
     max_values: Count = Field(default=4_000_000, description="numbers that one generate request may return")
@@ -207,35 +206,3 @@ class Settings(
         file = os.environ.get(FILE_VARIABLE)
         given = read_file(Path(file), cls.model_fields) if file else {}
         return init_settings, env_settings, InitSettingsSource(settings_cls, given)
-
-
-def read_settings(**given: Any) -> Settings:
-    """The settings, with `given` before all other sources.
-
-    Raises:
-        BadConfig: one line that names the option, the variable or the file's key at fault, without its value where
-            that may be secret.
-    """
-    try:
-        return Settings(**given)
-    except SettingsError as error:  # a list in the environment that is not JSON
-        field = next((f for f in Settings.model_fields if f'"{f}"' in str(error)), "a variable")
-        raise BadConfig(f"{PREFIX}{field.upper()}: not JSON") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field, *inner = (str(part) for part in first["loc"])
-        variable = PREFIX + field.upper()
-        if field in given:
-            source = field
-        elif variable in {name.upper() for name in os.environ}:
-            source = variable
-        else:
-            source = f"{os.environ.get(FILE_VARIABLE)}: {field}"
-        message = first["msg"].removeprefix("Value error, ")
-        raise BadConfig(f"{': '.join([source, '.'.join(inner)]) if inner else source}: {message}") from None
-
-
-def unknown_variables() -> list[str]:
-    """Environment variables that look like settings and are none: most likely misspelt."""
-    known = {PREFIX + field.upper() for field in Settings.model_fields} | {FILE_VARIABLE, "EBM_MODELS"}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

@@ -13,9 +13,10 @@ from ebm.cli.explain import explain
 from ebm.cli.failure import Commands
 from ebm.cli.generate import generate
 from ebm.cli.impute import impute
+from ebm.cli.keys import keys
 from ebm.cli.models import models
 from ebm.cli.score import score
-from ebm.cli.serve import serve
+from ebm.cli.serve import Serve, serve
 from ebm.cli.train import train
 
 app = typer.Typer(
@@ -53,6 +54,8 @@ def root(
     ctx.obj = {"traceback": traceback}
 
 
-for command in (train, evaluate, score, explain, denoise, impute, generate, serve):
+for command in (train, evaluate, score, explain, denoise, impute, generate):
     app.command()(command)
+app.command(cls=Serve)(serve)
 app.add_typer(models, name="models")
+app.add_typer(keys, name="keys")

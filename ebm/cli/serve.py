@@ -1,58 +1,104 @@
-"""`ebm serve`: the HTTP service in this process."""
+"""`ebm serve`: the HTTP service, in one process or several. The one place where `ebm` touches `service`."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from ebm.cli.common import DEFAULT_MODELS, ModelsDir, say
+from ebm.cli.common import say
 from ebm.cli.failure import FAILED
 from ebm.errors import BadInput
 
 
+class Serve(TyperCommand):
+    """Its help ends with all settings."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from service.settings_document import as_text
+
+        super().format_help(ctx, formatter)
+        typer.echo(as_text())
+
+
+def _print_settings(wanted: bool) -> None:
+    if wanted:
+        from service.settings_document import as_markdown
+
+        typer.echo(as_markdown(), nl=False)
+        raise typer.Exit
+
+
 def serve(
-    host: Annotated[str, typer.Option(help="Address to bind; 0.0.0.0 for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to bind; 0 picks a free one.")] = 8000,
-    models: ModelsDir = DEFAULT_MODELS,
+    host: Annotated[
+        str | None, typer.Option(help="Address to bind; 0.0.0.0 for all; default: 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to bind; 0 picks a free one; default: 8000.")
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EBM_MODELS", help="Folder, or URL such as s3://..., of published models; default: models."
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="CPU threads of the inference; default: all, or OMP_NUM_THREADS."),
+        typer.Option(
+            min=1, help="CPU threads of the inference; default: cores / workers, or OMP_NUM_THREADS."
+        ),
     ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that serve; default: 1.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="File of settings, YAML or TOML; variables and options go before it.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error; default: info.")
+    ] = None,
+    settings_markdown: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--settings-markdown",
+            callback=_print_settings,
+            is_eager=True,
+            help="Print all settings as a page of documentation.",
+        ),
+    ] = False,
 ) -> None:
-    """Serve the models of a folder over HTTP; every other setting is an environment variable EBM_...
+    """Serve published models over HTTP, until SIGTERM or Ctrl-C; work under way is finished first.
 
     Example: ebm serve --models models --port 8000
     """
-    if not models.is_dir():
-        raise BadInput(f"{models}: no such folder")
+    from service.read_settings import read_settings, unknown_variables
+
+    options = {
+        "host": host,
+        "port": port,
+        "models_dir": models,
+        "threads": threads,
+        "workers": workers,
+        "log_level": log_level,
+    }
+    settings = read_settings(config, **{k: v for k, v in options.items() if v is not None})
+    for name in unknown_variables():
+        say(f"warning: {name} is no setting")
+    place = settings.models_dir
+    if isinstance(place, Path) and not place.is_dir():
+        raise BadInput(f"{place}: no such folder")
     # Read by OpenMP when torch is first imported; set later, it does nothing for other threads.
-    if threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
+    if settings.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(settings.threads)
     else:
-        os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, _cores() // settings.workers)))
 
-    # The one place where ebm touches the service.
-    import uvicorn
+    from service import server
 
-    from service.app import create_app
-    from service.settings import Settings
-
-    settings = Settings(models_dir=models)
-    say(f"serving {models} on http://{host}:{port} (stop with Ctrl-C)")
-    try:
-        uvicorn.run(
-            create_app(settings),
-            host=host,
-            port=port,
-            log_level=settings.log_level,
-            access_log=False,  # the service logs each request itself
-            timeout_graceful_shutdown=int(settings.drain_s) + 1,
-        )
-    except SystemExit as stop:
-        # uvicorn has said why; its own codes are no part of our three.
-        raise typer.Exit(FAILED if stop.code else 0) from None
+    several = f" with {settings.workers} workers" if settings.workers > 1 else ""
+    if not server.run(settings, lambda url: say(f"serving {place} on {url}{several} (stop with Ctrl-C)")):
+        raise typer.Exit(FAILED)
 
 
 def _cores() -> int:
