@@ -15,19 +15,19 @@ from service.telemetry import Metrics
 
 
 def settings_of(request: Request) -> Settings:
-    return request.app.state.settings
+    return request.app.services.settings
 
 
 def engine_of(request: Request) -> Engine:
-    return request.app.state.engine
+    return request.app.services.engine
 
 
 def registry_of(request: Request) -> Registry:
-    return request.app.state.registry
+    return request.app.services.registry
 
 
 def metrics_of(request: Request) -> Metrics:
-    return request.app.state.metrics
+    return request.app.services.metrics
 
 
 async def loaded_of(

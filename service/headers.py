@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
 
 from service.settings import Settings
 
@@ -30,14 +30,15 @@ ALLOWED = [
 ]
 
 
-def install(app: FastAPI, settings: Settings) -> None:
-    """Let pages of the configured origins call the API; without any, CORS stays off. Before RequestTelemetry."""
+def install(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """`app`, which pages of the configured origins may call; without any, CORS stays off."""
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
+        return CORSMiddleware(
+            app,
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=ALLOWED,
             expose_headers=["Inference-Header-Content-Length", "Location", "Retry-After", "X-Request-ID"],
             max_age=3600,
         )
+    return app

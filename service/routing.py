@@ -1,7 +1,7 @@
 """From a path to an endpoint, without FastAPI's dependency injection: measured, that costs more than a score.
 
 FastAPI documents the routes, and answers what is not found here. A `DirectRoute` holds an endpoint of the form
-`endpoint(request, **path_params) -> Response`; `Direct`, a middleware in front of FastAPI's router, finds it by one
+`endpoint(request, **path_params) -> Response`; `Direct`, in front of FastAPI, finds it by one
 dictionary lookup and runs it. Both ways end in `DirectRoute.answer`, so that keys and limits hold on either.
 """
 
@@ -46,7 +46,7 @@ class Services:
 
 def services(request: Request) -> Services:
     """The parts of the server that answers this request."""
-    return request.app.state.services
+    return request.scope["services"]
 
 
 class DirectRoute(APIRoute):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from service.tasks import Results, Scorer, ScoreTask, deliver
 Clock = Callable[[], float]
 OnBatch = Callable[[Any, int, np.ndarray, np.ndarray], None]
 SMALLEST_PART = 64
+HAND_OVER_S = 0.05
 
 
 class ScoringThread:
@@ -38,7 +40,8 @@ class ScoringThread:
     ):
         self.max_batch_rows, self.part_s, self.clock = max_batch_rows, part_s, clock
         self._on_start, self._on_batch = on_start, on_batch
-        self._queue: queue.SimpleQueue[ScoreTask | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[ScoreTask] | None] = queue.SimpleQueue()
+        self._gathered: list[ScoreTask] = []
         self._open: dict[Scorer, deque[ScoreTask]] = {}
         self._row_s: dict[int, float] = {}  # seconds a row, by the id of the scorer
         self._rate = 0.0  # requests a second, lately
@@ -52,7 +55,15 @@ class ScoringThread:
     def put(self, task: ScoreTask) -> None:
         self._put_tasks += 1
         self._put_rows += len(task.values)
-        self._queue.put(task)
+        # Requests that one turn of the event loop has read go over together: each wake-up of the thread costs as much
+        # as a small model.
+        if not self._gathered:
+            task.future.get_loop().call_soon(self._hand_over)
+        self._gathered.append(task)
+
+    def _hand_over(self) -> None:
+        gathered, self._gathered = self._gathered, []
+        self._queue.put(gathered)
 
     @property
     def depth(self) -> int:
@@ -86,18 +97,21 @@ class ScoringThread:
                     stopping |= self._sort(self._queue.get_nowait())
             except queue.Empty:
                 pass
-            if stopping and (not self._open or self.clock() >= self._give_up_at):
+            if stopping and not self._open and self.depth:  # accepted, but not handed over yet
+                with suppress(queue.Empty):
+                    self._sort(self._queue.get(timeout=HAND_OVER_S))
+            if stopping and (not self.depth or self.clock() >= self._give_up_at):
                 self._finish([(t, ShuttingDown()) for tasks in self._open.values() for t in tasks])
                 self._open.clear()
                 return
             for scorer in list(self._open):
                 self._serve(scorer)
 
-    def _sort(self, task: ScoreTask | None) -> bool:
-        """Put a task to those of its model; whether it was the sign to stop."""
-        if task is not None:
+    def _sort(self, tasks: list[ScoreTask] | None) -> bool:
+        """Put tasks to those of their models; whether it was the sign to stop."""
+        for task in tasks or ():
             self._open.setdefault(task.scorer, deque()).append(task)
-        return task is None
+        return tasks is None
 
     def _serve(self, scorer: Scorer) -> None:
         """One part of what waits for one model."""

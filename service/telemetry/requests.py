@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
 import time
 import types
@@ -27,6 +28,7 @@ QUIET = {"/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready
 WITHOUT_BODY = {"GET", "HEAD", "OPTIONS"}
 LONGEST_PATH = 200  # characters of the log line
 REFRESH_S = 1.0
+_ids = random.Random(os.urandom(16))
 
 
 class RequestTelemetry:
@@ -116,7 +118,7 @@ class RequestTelemetry:
     async def _refresh(self, app: Any) -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
-            self.metrics.refresh(app.state.services.engine, app.state.services.registry)
+            self.metrics.refresh(app.services.engine, app.services.registry)
 
 
 def in_time(receive: Receive, seconds: float) -> Receive:
@@ -176,4 +178,5 @@ def _request_id(scope: Scope) -> str:
             # Anything else could forge log lines or headers.
             if ACCEPTABLE_ID.fullmatch(text):
                 return text
-    return os.urandom(16).hex()
+    # Nobody need be unable to guess it, and a system call for each request costs more than all else here.
+    return f"{_ids.getrandbits(128):032x}"

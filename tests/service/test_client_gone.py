@@ -42,7 +42,7 @@ def test_a_client_that_leaves_takes_its_work_with_it(serve: Callable[..., Any]) 
     assert call(client, "/v1/models/blobs/generate", body) == 499
     # One task at a time: this one is answered only once the abandoned one has stopped.
     assert client.post("/v1/models/blobs/generate", json={"n": 1}).status_code == 200
-    assert client.app.state.engine.depth() == {"score": 0, "task": 0}
+    assert client.app.services.engine.depth() == {"score": 0, "task": 0}
 
 
 def test_a_client_that_leaves_while_sending_is_no_failure(client: Any) -> None:

@@ -104,7 +104,7 @@ def test_reload_is_for_administrators() -> None:
 
 def test_what_an_administrator_unloaded_is_listed_as_such(serve: Callable[..., Any]) -> None:
     client = serve()
-    client.portal.call(client.app.state.services.registry.unload, "people")
+    client.portal.call(client.app.services.registry.unload, "people")
     document = client.get("/v1/models").json()
     assert [one["name"] for one in document["models"]] == ["blobs"]
     assert document["unloaded"] == [{"name": "people", "version": "1"}]
@@ -141,7 +141,7 @@ def test_without_models_it_lives_but_is_not_ready(serve: Callable[..., Any], tmp
 
 def test_a_stopped_engine_is_not_ready_and_takes_nothing(serve: Callable[..., Any]) -> None:
     client = serve()
-    client.app.state.engine.stop(0)
+    client.app.services.engine.stop(0)
     assert client.get("/readyz").status_code == 503
     answer = client.post("/v1/models/people/score", json={"instances": [[41, 3100, 1.75]]})
     assert answer.status_code == 503 and answer.json()["type"].endswith("shutting-down")

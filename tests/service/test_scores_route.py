@@ -105,4 +105,4 @@ def test_the_app_is_made_without_loading_anything(models_dir: Any) -> None:
     from service.settings import Settings
 
     app = create_app(Settings(models_dir=models_dir))
-    assert not app.state.registry.loaded and not app.state.engine.accepting
+    assert not app.services.registry.loaded and not app.services.engine.accepting

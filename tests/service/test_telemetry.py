@@ -40,7 +40,7 @@ def test_a_failure_is_a_500_that_tells_the_log_and_not_the_client(
     def fail(*_: Any) -> Any:
         raise RuntimeError("the secret reason")
 
-    monkeypatch.setattr(client.app.state.registry, "versions", fail)
+    monkeypatch.setattr(client.app.services.registry, "versions", fail)
     answer = client.get("/v1/models", headers={"x-request-id": "r7"})
     assert answer.status_code == 500 and answer.headers["x-request-id"] == "r7"
     assert answer.headers["content-type"] == "application/problem+json"
@@ -51,7 +51,7 @@ def test_a_failure_is_a_500_that_tells_the_log_and_not_the_client(
 
 def test_a_full_queue_is_429_with_retry_after(serve: Callable[..., Any]) -> None:
     client = serve(queue_size=1)
-    engine = client.app.state.engine
+    engine = client.app.services.engine
     engine.queue_size = 0
     answer = client.post("/v1/models/people/score", json={"instances": [[41, 3100, 1.75]]})
     assert answer.status_code == 429 and int(answer.headers["retry-after"]) >= 1
