@@ -14,11 +14,12 @@ MAX_FIELDS, MAX_FIELD_BYTES, MAX_PART_HEADER = 100, 10_000, 10_000
 
 @dataclass
 class File:
-    """A file of a form; `type` is its Content-Type."""
+    """A file of a form; `type` is its Content-Type, `part` the name of the form's field."""
 
     name: str
     type: str
     content: bytes
+    part: str = ""
 
 
 @dataclass
@@ -107,7 +108,7 @@ class _Reader:
         if filename is not None or b"content-type" in self._headers:
             kind = self._headers.get(b"content-type", b"").decode("latin-1")
             shown = (filename or b"").decode("utf-8", "replace")[:80] or f"file {len(self.form.files)}"
-            self.form.files.append(File(shown, kind, content))
+            self.form.files.append(File(shown, kind, content, name))
             if len(self.form.files) > self.max_files:
                 raise _Enough
             return
