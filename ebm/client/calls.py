@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
+import numpy as np
 import orjson
 
 T = TypeVar("T")
@@ -42,8 +43,22 @@ def post(path: str, document: Any = None, *, accept: str = JSON, **params: Any) 
     headers, content = {"Accept": accept}, b""
     if document is not None:
         headers["Content-Type"] = JSON
-        content = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        content = encode_json(document)
     return Call("POST", path, given(params), headers, content)
+
+
+def encode_json(document: Any) -> bytes:
+    """JSON; numpy's numbers and arrays, dates and times as they are; NaN as null, which is how JSON says missing."""
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    return orjson.dumps(document, default=_plain, option=options)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):  # not contiguous, or of a type that orjson does not know
+        return value.tolist()
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    raise TypeError(f"cannot send {type(value).__name__}")
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

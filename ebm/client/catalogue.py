@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ebm.client.answers import Limits, ModelDetail, Models, Ready
-from ebm.client.calls import Steps, document_of, get, model_path
+from ebm.client.answers import Drift, Limits, ModelDetail, Models, Ready, Reloaded
+from ebm.client.calls import Steps, document_of, get, model_path, post
 
 
 def models() -> Steps[Models]:
@@ -32,3 +32,21 @@ def ready() -> Steps[Ready]:
         Unavailable: it does not.
     """
     return Ready.model_validate(document_of((yield get("/readyz"))))
+
+
+def reload() -> Steps[Reloaded]:
+    """Look at the models now, rather than when the server next does; needs a key of scope `admin`.
+
+    Returns:
+        what it changed.
+    """
+    return Reloaded.model_validate(document_of((yield post("/v1/models/reload"))))
+
+
+def drift(model: str, version: str | None = None) -> Steps[Drift]:
+    """Whether the rows seen lately look like those of the calibration.
+
+    Raises:
+        NotFound: no such model or version.
+    """
+    return Drift.model_validate(document_of((yield get(model_path(model, version, "drift")))))

@@ -13,7 +13,7 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import AsyncRetrying, Retrying
 
-from ebm.client import batch, catalogue, making, scoring
+from ebm.client import batch, catalogue, comparing, composing, making, scoring
 from ebm.client.calls import Call, Steps
 from ebm.client.connection import DEFAULT_URL, Connection, Operation, checked, failures_named
 from ebm.client.errors import ClientError
@@ -133,11 +133,17 @@ class Client(Connection):
     model = _blocking(catalogue.model)
     limits = _blocking(catalogue.limits)
     ready = _blocking(catalogue.ready)
+    reload = _blocking(catalogue.reload)
+    drift = _blocking(catalogue.drift)
 
     score = _blocking(scoring.score)
+    compose_score = _blocking(composing.compose_score)
+    classify = _blocking(comparing.classify)
+    compare = _blocking(comparing.compare)
 
     denoise = _blocking(making.denoise)
     generate = _blocking(making.generate)
+    compose_generate = _blocking(composing.compose_generate)
     generate_stream = _streaming(making.stream)
 
     submit_job = _blocking(batch.submit)
@@ -218,11 +224,17 @@ class AsyncClient(Connection):
     model = _awaited(catalogue.model)
     limits = _awaited(catalogue.limits)
     ready = _awaited(catalogue.ready)
+    reload = _awaited(catalogue.reload)
+    drift = _awaited(catalogue.drift)
 
     score = _awaited(scoring.score)
+    compose_score = _awaited(composing.compose_score)
+    classify = _awaited(comparing.classify)
+    compare = _awaited(comparing.compare)
 
     denoise = _awaited(making.denoise)
     generate = _awaited(making.generate)
+    compose_generate = _awaited(composing.compose_generate)
     generate_stream = _streaming_awaited(making.stream)
 
     submit_job = _awaited(batch.submit)

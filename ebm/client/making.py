@@ -105,16 +105,19 @@ def generate(
     """
     document = {"n": n, "seed": seed, "n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
     call = post(model_path(model, version, "generate"), given(document), accept=f"{NPY}, {JSON};q=0.5")
-    return _generated((yield call), bool(keep_every))
+    return generated((yield call), bool(keep_every))
 
 
-def _generated(response: httpx.Response, with_snapshots: bool) -> Generated:
+def generated(response: httpx.Response, with_snapshots: bool) -> Generated:
+    """Samples from an answer in npy or JSON; a composition has the names of its models, with blanks between."""
     if response.headers["content-type"].startswith(NPY):
         values = decode_npy(response.content)
         samples, snapshots = (values[-1], values[:-1]) if with_snapshots else (values, None)
         return Generated(samples, snapshots, response.headers["x-model"], response.headers["x-model-version"])
     document = document_of(response)
-    return Generated(document["samples"], document["snapshots"], document["model"], document["version"])
+    made_by = document["terms"] if "terms" in document else [document]
+    model, version = (" ".join(one[field] for one in made_by) for field in ("model", "version"))
+    return Generated(document["samples"], document["snapshots"], model, version)
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from typing import Any
 
 import httpx
 import numpy as np
-import orjson
 import pyarrow as pa
 from PIL import Image
 
-from ebm.client.calls import ARROW, JPEG, JSON, NPY, PNG
+from ebm.client.calls import ARROW, JPEG, JSON, NPY, PNG, encode_json
 from ebm.preprocessing.frames import as_table, is_frame
 
 Picture = bytes | Path | Image.Image
@@ -71,22 +70,23 @@ def _listed(values: Sequence[Any]) -> Rows:
         if wrong is not None:
             raise TypeError(f"pictures and {type(wrong).__name__} cannot be sent together")
         return Rows(len(values), lambda start, stop: encode_pictures(values[start:stop]), is_picture=True)
-    key = "records" if isinstance(first, Mapping) else "instances"
-    return Rows(len(values), lambda start, stop: (encode_json({key: list(values[start:stop])}), JSON))
+    return Rows(len(values), lambda start, stop: (encode_json(json_rows(values[start:stop])), JSON))
 
 
-def encode_json(document: Any) -> bytes:
-    """JSON; numpy's numbers and arrays, dates and times as they are; NaN as null, which is how JSON says missing."""
-    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(document, default=_plain, option=options)
+def json_rows(values: Any) -> dict[str, Any]:
+    """Rows as the part of a JSON document: {"instances": [...]} or {"records": [...]}; not pictures.
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):  # not contiguous, or of a type that orjson does not know
-        return value.tolist()
-    if isinstance(value, tuple | set | frozenset):
-        return list(value)
-    raise TypeError(f"cannot send {type(value).__name__}")
+    Raises:
+        TypeError: none of the kinds that can be sent in JSON.
+    """
+    if isinstance(values, np.ndarray) and values.ndim:
+        return {"instances": values.tolist()}
+    if is_frame(values) and not isinstance(values, list | tuple | Mapping):
+        return {"records": as_table(values).to_pylist()}
+    if isinstance(values, list | tuple) and not (values and isinstance(values[0], Picture)):
+        named = bool(values) and isinstance(values[0], Mapping)
+        return {"records" if named else "instances": list(values)}
+    raise TypeError(f"cannot send {type(values).__name__} here: give lists, records, an array or a frame")
 
 
 def encode_npy(array: np.ndarray) -> bytes:

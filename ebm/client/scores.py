@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+
+from ebm.client.columns import numbers_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,11 +87,8 @@ def _series(frame: Any, column: pa.ChunkedArray) -> Any:
 
 def scores_of(document: dict[str, Any]) -> Scores:
     """Scores from the JSON of an answer."""
-    columns = {name: _numbers(document[name]) for name in FIELDS[:3]}
-    for one in document.get("non_finite", ()):
-        columns[one["field"]][one["row"]] = float(one["value"])
     return Scores(
-        **columns,
+        **{name: numbers_of(document, name) for name in FIELDS[:3]},
         is_anomaly=np.array([flag is True for flag in document["is_anomaly"]], dtype=bool),
         rank=np.array([rank or 0 for rank in document["rank"]], dtype=np.int64),
         model=document["model"],
@@ -100,10 +98,6 @@ def scores_of(document: dict[str, Any]) -> Scores:
         errors={one["row"]: one["detail"] for one in document.get("errors") or ()},
         note=document["note"],
     )
-
-
-def _numbers(cells: list[float | None]) -> np.ndarray:
-    return np.array([math.nan if cell is None else cell for cell in cells], dtype=np.float64)
 
 
 def joined(parts: Sequence[Scores], *, fdr: float | None) -> Scores:
