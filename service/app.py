@@ -36,6 +36,7 @@ from service.routes import (
 )
 from service.routing import Direct, DirectRoute, Services
 from service.settings import Settings
+from service.telemetry import tracing
 
 CONSOLE = Path(__file__).parent / "console"
 ROUTERS = [
@@ -115,7 +116,8 @@ def create_app(settings: Settings | None = None) -> App:
     app.services = Services(settings, registry, engine, metrics, Auth.of(settings), lately)
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, DirectRoute)]
     direct = headers.install(Direct(app.behind, routes), settings)
-    app.front = telemetry.RequestTelemetry(direct, metrics=metrics, settings=settings)
+    watched = telemetry.RequestTelemetry(direct, metrics=metrics, settings=settings)
+    app.front = tracing.install(watched, settings)
     errors.install(app)
     for router in ROUTERS:
         app.include_router(router)

@@ -20,6 +20,7 @@ from service.registry import Loaded
 from service.routing import services
 from service.settings import Settings
 from service.tasks import Merge, Task
+from service.telemetry.tracing import inference
 
 POLL_S = 0.25  # how often a waiting request looks whether its client is still there
 
@@ -128,7 +129,8 @@ async def wait_for(request: Request, task: Task, engine: Engine) -> Any:
     # A timer that ends most requests unused must cost little: it sets the future, there is no task to cancel.
     timer = loop.call_later(min(POLL_S, task.deadline - engine.clock()), _look, request, task, engine)
     try:
-        return await future
+        with inference(request.scope):
+            return await future
     finally:
         timer.cancel()
         task.gone = True

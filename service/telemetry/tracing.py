@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ebm.errors import BadConfig
@@ -27,18 +26,18 @@ EXPORT_TIMEOUT_S = 5
 _NOTHING = nullcontext()
 
 
-def install(app: FastAPI, settings: Settings, exporter: SpanExporter | None = None) -> None:
-    """Trace the requests of `app`, where `settings.otel_endpoint` or OpenTelemetry's own variable is set. After
-    RequestTelemetry, so that its work is in the span.
+def install(app: ASGIApp, settings: Settings, exporter: SpanExporter | None = None) -> ASGIApp:
+    """`app` with its requests traced, where `settings.otel_endpoint` or OpenTelemetry's own variable is set. Around
+    RequestTelemetry, so that its lines carry the trace's id.
 
     Raises:
         BadConfig: the extra is not installed.
     """
     if exporter is None:
         if not (settings.otel_endpoint or any(os.environ.get(name) for name in VARIABLES)):
-            return
+            return app
         exporter = _exporter(settings.otel_endpoint)
-    app.add_middleware(Tracing, exporter=exporter)
+    return Tracing(app, exporter)
 
 
 def inference(scope: Mapping[str, Any], name: str = "inference") -> AbstractContextManager[Any]:
