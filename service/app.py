@@ -32,6 +32,8 @@ from service.routes import (
     health,
     impute,
     models,
+    oip,
+    oip_repository,
     scores,
 )
 from service.routing import Direct, DirectRoute, Services
@@ -53,6 +55,8 @@ ROUTERS = [
         compose,
         classify,
         drift,
+        oip,
+        oip_repository,
     )
 ]
 log = structlog.get_logger("service")

@@ -105,9 +105,23 @@ class ProblemResponse(Response):
         await super().__call__(scope, receive, send)
 
 
+class InferenceError(ProblemResponse):
+    """In the shape of the Open Inference Protocol, whose clients know 400 for what is wrong with a request."""
+
+    media_type = "application/json"
+
+    def __init__(self, problem: Problem):
+        setting = problem.members.get("setting")
+        text = f"{problem.detail} ({setting})" if setting else problem.detail
+        super().__init__(problem, orjson.dumps({"error": _printable(text)}))
+        self.status_code = 400 if problem.status == 422 else problem.status
+
+
 def render(error: Exception, path: str, request_id: str | None) -> Response:
-    """The problem document of an exception as a response."""
+    """The problem document of an exception as a response; under /v2 what the Open Inference Protocol has instead."""
     problem = to_problem(error)
+    if path == "/v2" or path.startswith("/v2/"):
+        return InferenceError(problem)
     document = {
         "type": f"urn:ebm-service:problem:{problem.slug}",
         "title": _title(problem.status),
