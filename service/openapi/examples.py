@@ -8,6 +8,7 @@ import numpy as np
 
 from ebm.detector import Detector
 from ebm.preprocessing import Mixed
+from service.oip import example_request
 
 Examples = dict[str, dict[str, dict[str, Any]]]
 
@@ -34,6 +35,7 @@ def examples(detector: Detector) -> Examples:
     if detector.columns is not None:
         record = dict(zip(detector.columns, row, strict=True))
         found["score"]["a record by column name, at fdr 0.1"] = {"records": [record], "fdr": 0.1}
+    found["infer"] = {"one row": example_request(detector.preprocessor.schema(), row)}
     if "denoise" in detector.can:
         found["denoise"] = {"one row, noise estimated": {"instances": [row]}}
     if "generate" in detector.can:

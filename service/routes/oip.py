@@ -108,6 +108,16 @@ async def model_ready(request: Request, name: str, version: str | None = None) -
     return answer({"name": name, "ready": True})
 
 
+@versioned(
+    router,
+    "infer",
+    response_class=Response,
+    responses={
+        200: {"model": InferenceResponse, "content": binary(OCTETS)},
+        **failures(400, 401, 403, 404, 408, 413, 415, 429, 503, 504),
+    },
+    openapi_extra={"requestBody": body(InferenceRequest, OCTETS), "parameters": [HEADER_PARAMETER, TIMEOUT]},
+)
 async def infer(request: Request, name: str, version: str | None = None) -> Response:
     """Energies, anomaly scores, p-values and labels of the rows of the input tensors."""
     loaded = await find(request, name, version)
@@ -131,15 +141,3 @@ def _read(
 ) -> tuple[oip.InferRequest, Values]:
     asked = oip.read_request(content, header_length)
     return asked, oip.read_values(asked, loaded.detector, limits)
-
-
-versioned(
-    router,
-    "infer",
-    response_class=Response,
-    responses={
-        200: {"model": InferenceResponse, "content": binary(OCTETS)},
-        **failures(400, 401, 403, 404, 408, 413, 415, 429, 503, 504),
-    },
-    openapi_extra={"requestBody": body(InferenceRequest, OCTETS), "parameters": [HEADER_PARAMETER, TIMEOUT]},
-)(infer)
