@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 
-def call(client: Any, path: str, *messages: dict[str, Any]) -> int:
+def call(client: Any, path: str, *messages: dict[str, Any], accept: str = "*/*") -> int:
     """The status of a POST whose client sends these messages and then goes away."""
     left = iter(messages)
     sent: list[dict[str, Any]] = []
@@ -25,7 +25,7 @@ def call(client: Any, path: str, *messages: dict[str, Any]) -> int:
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"content-type", b"application/json")],
+        "headers": [(b"content-type", b"application/json"), (b"accept", accept.encode())],
         "http_version": "1.1",
         "scheme": "http",
         "server": ("test", 80),
