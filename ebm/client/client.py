@@ -13,7 +13,7 @@ import httpx
 from httpx_sse import EventSource
 from tenacity import AsyncRetrying, Retrying
 
-from ebm.client import batch, catalogue, comparing, composing, making, scoring
+from ebm.client import batch, catalogue, comparing, composing, explaining, making, restoring, scoring
 from ebm.client.calls import Call, Steps
 from ebm.client.connection import DEFAULT_URL, Connection, Operation, checked, failures_named
 from ebm.client.errors import ClientError
@@ -140,8 +140,11 @@ class Client(Connection):
     compose_score = _blocking(composing.compose_score)
     classify = _blocking(comparing.classify)
     compare = _blocking(comparing.compare)
+    explain = _blocking(explaining.explain)
 
-    denoise = _blocking(making.denoise)
+    denoise = _blocking(restoring.denoise)
+    impute = _blocking(restoring.impute)
+    impute_draws = _blocking(restoring.impute_draws)
     generate = _blocking(making.generate)
     compose_generate = _blocking(composing.compose_generate)
     generate_stream = _streaming(making.stream)
@@ -231,8 +234,11 @@ class AsyncClient(Connection):
     compose_score = _awaited(composing.compose_score)
     classify = _awaited(comparing.classify)
     compare = _awaited(comparing.compare)
+    explain = _awaited(explaining.explain)
 
-    denoise = _awaited(making.denoise)
+    denoise = _awaited(restoring.denoise)
+    impute = _awaited(restoring.impute)
+    impute_draws = _awaited(restoring.impute_draws)
     generate = _awaited(making.generate)
     compose_generate = _awaited(composing.compose_generate)
     generate_stream = _streaming_awaited(making.stream)

@@ -1,8 +1,7 @@
-"""Operations that make rows or pictures: denoise, impute, generate."""
+"""Operations that make new samples, as they are or with their making."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +10,8 @@ import orjson
 from httpx_sse import ServerSentEvent
 
 from ebm.client.calls import EVENTS, JSON, NPY, Call, Steps, document_of, given, model_path, post
-from ebm.client.forms import form_of
-from ebm.client.parts import in_parts
-from ebm.client.rows import Picture, Rows, decode_npy
+from ebm.client.errors import problem_of
+from ebm.client.rows import decode_npy
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,63 +28,6 @@ class Generated:
     version: str
 
 
-def denoise(
-    model: str,
-    rows: Any,
-    *,
-    sigma: float | None = None,
-    n_steps: int | None = None,
-    version: str | None = None,
-    resize: bool | None = None,
-) -> Steps[Any]:
-    """The likely clean version of each row, in the form that the rows have: an array for an array, a frame for a frame,
-    a PIL image for one, PNG bytes for bytes or a path, and a list for a list.
-
-    More rows than the server takes at once are sent in parts.
-
-    Args:
-        rows: as `score` takes them.
-        sigma: sd of the noise in preprocessed units (pictures: of a range of [-1, 1]; tables: of z-scores); estimated
-            where not given.
-        n_steps: 1, the posterior mean; more: a sharper answer.
-
-    Raises:
-        BadRequest: rows that do not fit, or a model that cannot denoise.
-    """
-    params = given({"sigma": sigma, "n_steps": n_steps, "resize": resize})
-    return (yield from _restored(model, "denoise", rows, params, version, "denoised", "max_denoise_rows"))
-
-
-def _restored(
-    model: str,
-    operation: str,
-    rows: Any,
-    params: Mapping[str, Any],
-    version: str | None,
-    field: str,
-    limit: str,
-) -> Steps[Any]:
-    if isinstance(rows, list) and rows and isinstance(rows[0], Picture):
-        one_by_one = []
-        for picture in rows:
-            one_by_one.append(
-                (yield from _restored(model, operation, picture, params, version, field, limit))
-            )
-        return one_by_one
-    form = form_of(rows, field)
-    parts = yield from in_parts(
-        model,
-        operation,
-        Rows.of(rows),
-        form.read,
-        version=version,
-        limit=limit,
-        params=params,
-        accept=form.accept,
-    )
-    return form.join([part.value for part in parts])
-
-
 def generate(
     model: str,
     n: int | None = None,
@@ -95,16 +36,22 @@ def generate(
     n_steps: int | None = None,
     step_size: float | None = None,
     keep_every: int | None = None,
+    label: str | int | None = None,
     version: str | None = None,
 ) -> Steps[Generated]:
     """`n` new samples by Langevin dynamics; the same seed, version and device give the same samples.
+
+    Args:
+        n_steps: of a chain, or of each noise level of an annealed one.
+        keep_every: keep the samples' states after every so many steps.
+        label: of a joint model, the class to draw from.
 
     Raises:
         BadRequest: a model that cannot generate, or options out of range.
         LimitExceeded: more samples, steps or numbers than the server makes for one request.
     """
-    document = {"n": n, "seed": seed, "n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
-    call = post(model_path(model, version, "generate"), given(document), accept=f"{NPY}, {JSON};q=0.5")
+    asked = _asked(n, seed, n_steps, step_size, keep_every, label)
+    call = post(model_path(model, version, "generate"), asked, accept=f"{NPY}, {JSON};q=0.5")
     return generated((yield call), bool(keep_every))
 
 
@@ -122,7 +69,11 @@ def generated(response: httpx.Response, with_snapshots: bool) -> Generated:
 
 @dataclass(frozen=True)
 class Event:
-    """One server-sent event of a generation: its name, and its data from JSON."""
+    """One event of a generation under way.
+
+    name: "progress", with data {step, n_total}; "snapshot", with {step, samples} or of pictures {step, png}, a data
+    URI; at the end "done", with the answer: {samples, seed, model, version, ...}.
+    """
 
     name: str
     data: dict[str, Any]
@@ -136,13 +87,37 @@ def stream(
     n_steps: int | None = None,
     step_size: float | None = None,
     keep_every: int | None = None,
+    label: str | int | None = None,
     version: str | None = None,
 ) -> Call:
-    """`generate`, with its progress as it comes: an iterator of events, the samples in the last one."""
-    document = {"n": n, "seed": seed, "n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
-    return post(model_path(model, version, "generate"), given(document), accept=EVENTS)
+    """`generate` with its progress as it comes: an iterator of `Event`, the samples in the last one.
+
+    Raises:
+        Problem: also on the way, where the generation fails after it began.
+    """
+    asked = _asked(n, seed, n_steps, step_size, keep_every, label)
+    return post(model_path(model, version, "generate"), asked, accept=EVENTS)
 
 
 def event_of(sent: ServerSentEvent) -> Event:
-    """An event as it arrived."""
-    return Event(sent.event, orjson.loads(sent.data))
+    """An event as it arrived.
+
+    Raises:
+        Problem: it says that the generation failed.
+    """
+    data = orjson.loads(sent.data)
+    if sent.event == "error":
+        raise problem_of(httpx.Response(data["status"], content=sent.data.encode()))
+    return Event(sent.event, data)
+
+
+def _asked(
+    n: int | None,
+    seed: int | None,
+    n_steps: int | None,
+    step_size: float | None,
+    keep_every: int | None,
+    label: str | int | None,
+) -> dict[str, Any]:
+    options = {"n": n, "seed": seed, "n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
+    return given({**options, "class": label})

@@ -123,7 +123,14 @@ def encode_pictures(pictures: Sequence[Picture]) -> Body:
     """One picture, or several as multipart/form-data with one file a picture, in order."""
     if len(pictures) == 1:
         return encode_picture(pictures[0])
-    encoded = [encode_picture(picture) for picture in pictures]
-    files = [("pictures", (f"{i}", content, media)) for i, (content, media) in enumerate(encoded)]
+    return encode_form([("pictures", picture) for picture in pictures])
+
+
+def encode_form(pictures: Sequence[tuple[str, Picture]]) -> Body:
+    """Pictures by the names of their parts as multipart/form-data."""
+    files = []
+    for i, (name, picture) in enumerate(pictures):
+        content, media_type = encode_picture(picture)
+        files.append((name, (f"{name}-{i}", content, media_type)))
     request = httpx.Request("POST", "http://unused", files=files)
     return request.read(), request.headers["content-type"]

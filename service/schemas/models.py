@@ -129,8 +129,13 @@ class Limits(BaseModel):
     """Each is a setting: EBM_ and the name in capitals."""
 
     max_body_bytes: int
+    max_decompressed_bytes: int
     max_rows: int
     max_denoise_rows: int
+    max_explain_rows: int
+    max_impute_rows: int
+    max_compare_rows: int
+    max_draws: int
     max_samples: int
     max_steps: int
     max_values: int

@@ -170,6 +170,88 @@ def test_samples_come_with_their_way(ask: Any) -> None:
     assert len(again.snapshots) > 0 and again.snapshots.shape[1:] == made.samples.shape
 
 
+def test_a_generation_is_followed(ask: Any) -> None:
+    events = ask("generate_stream", "digits", 2, seed=1, keep_every=50)
+    assert {event.name for event in events[:-1]} == {"progress", "snapshot"}
+    steps = [event.data["step"] for event in events if event.name == "progress"]
+    assert steps == sorted(steps) and steps[-1] <= events[0].data["n_total"]
+    assert events[-1].name == "done"
+    samples = ask("generate", "digits", 2, seed=1).samples
+    np.testing.assert_allclose(events[-1].data["samples"], samples, rtol=1e-5, atol=1e-4)
+
+
+def test_a_generation_that_is_refused_is_refused_before_its_events(ask: Any) -> None:
+    with pytest.raises(LimitExceeded):
+        ask("generate_stream", "digits", 10**6)
+
+
+def test_rows_are_explained_as_the_library_explains_them(
+    ask: Any, detector: Detector, frame: pd.DataFrame
+) -> None:
+    found = ask("explain", "breast-cancer", frame[:40], top=3)
+    expected = detector.explain(frame[:40].to_numpy())
+    assert len(found.rows) == 40 and len(found.rows[0].contributions) == 3
+    np.testing.assert_allclose([row.energy for row in found.rows], expected.energy, rtol=1e-5)
+    assert found.rows[0].contributions[0].column == expected.name(expected.ranking[0, 0])
+    heat = np.array(ask("explain", "digits", PICTURE).rows[0].heat_map)
+    assert heat.shape == (8, 8) and heat.std() > 0
+
+
+def test_gaps_are_filled_in_the_form_that_has_them(ask: Any, frame: pd.DataFrame) -> None:
+    gappy = frame[:40].copy()
+    gappy.iloc[35, 2] = np.nan
+    whole = ask("impute", "breast-cancer", gappy, seed=3)
+    assert isinstance(whole, pd.DataFrame) and not whole.isna().any().any()
+    assert 40 < whole.iloc[35, 2] < 250  # the mean perimeter of a cell nucleus
+    there = gappy.notna().to_numpy()
+    np.testing.assert_allclose(whole.to_numpy()[there], gappy.to_numpy()[there], rtol=1e-6)
+    draws = ask("impute_draws", "breast-cancer", gappy[35:36], n_draws=5)
+    assert draws.n_missing == 1 and len(draws.draws) == 5 and draws.spread[0][2] > 0
+
+
+def test_a_masked_picture_is_filled(ask: Any) -> None:
+    clean = opened(ROOT / "examples" / "digit.png")
+    mask = Image.new("L", clean.size, 0)
+    mask.putpixel((3, 3), 255)
+    filled = ask("impute", "digits", clean, mask=mask, n_draws=2)
+    changed = np.asarray(filled, int) != np.asarray(clean, int)
+    assert isinstance(filled, Image.Image) and set(np.argwhere(changed).ravel()) <= {3}
+    with pytest.raises(TypeError, match="mask"):
+        ask("impute", "digits", [[0.0]], mask=mask)
+
+
+def test_rows_are_compared(ask: Any, detector: Detector, frame: pd.DataFrame) -> None:
+    a, b = frame[:2], frame[20:22]
+    found = ask("compare", "breast-cancer", a, b, n_points=9)
+    energy_a, energy_b = detector.energies(a.to_numpy()), detector.energies(b.to_numpy())
+    np.testing.assert_allclose(found.log_ratio, energy_b - energy_a, rtol=1e-4, atol=1e-4)
+    assert found.path_energy.shape == (2, 9) and found.position.tolist()[::8] == [0, 1]
+    assert ask("compare", "breast-cancer", a, b, path=False).path_integral is None
+
+
+def test_models_are_composed(ask: Any) -> None:
+    rows = np.random.default_rng(0).uniform(0, 16, (5, 8, 8))
+    found = ask("compose_score", ["digits", ("digits-cd", 0.5)], rows, fpr=0.1)
+    assert [term["model"] for term in found.terms] == ["digits", "digits-cd"]
+    scores = [ask("score", name, rows).anomaly_score for name in ("digits", "digits-cd")]
+    np.testing.assert_allclose(found.energy, scores[0] + 0.5 * scores[1], rtol=1e-4)
+    assert sorted(found.rank) == [1, 2, 3, 4, 5] and found.is_anomaly.all()
+    assert ask("compose_score", ["digits", {"model": "digits-cd", "weight": -1}], rows).p_value is None
+    made = ask("compose_generate", ["digits", ("digits-cd", 0.1)], 2, seed=1, n_steps=2)
+    assert made.samples.shape == (2, 8, 8) and made.model == "digits digits-cd"
+
+
+def test_drift_of_what_was_seen(ask: Any, frame: pd.DataFrame) -> None:
+    ask("score", "breast-cancer", frame)
+    found = ask("drift", "breast-cancer")
+    assert found.seen >= len(frame) and found.psi is not None and found.verdict
+
+
+def test_a_model_without_classes_says_so(ask: Any, frame: pd.DataFrame) -> None:
+    with pytest.raises(BadRequest, match="classify"):
+        ask("classify", "breast-cancer", frame[:2])
+
+
 def test_failures_have_their_kind(ask: Any, address: str, frame: pd.DataFrame) -> None:
     with pytest.raises(NotFound, match="nothing"):
         ask("score", "nothing", frame[:2])
