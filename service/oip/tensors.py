@@ -64,6 +64,9 @@ def _from_json(data: Any, datatype: str, shape: tuple[int, ...]) -> np.ndarray:
         if array.ndim != 1 or array.size != math.prod(shape):
             raise BadInput(f"'data' has shape {list(array.shape)}, 'shape' says {list(shape)}")
         array = array.reshape(shape)
+    if datatype == "UINT64" and array.dtype.kind == "f":
+        # Whole numbers on both sides of 2^63 are floats to numpy.
+        array = np.asarray(data, dtype=object).reshape(shape)
     return _cast(array, datatype) if array.size else array.astype(np.float64)
 
 
@@ -84,12 +87,16 @@ def _cast(array: np.ndarray, datatype: str) -> np.ndarray:
         if kind != "b" and not nulls:
             raise BadInput("'data' of BOOL must be true or false")
         return array
-    if kind not in "iu":
+    if kind not in "iu" and not (datatype == "UINT64" and kind == "O" and _whole(array)):
         raise BadInput(f"'data' of {datatype} must be whole numbers")
     limits = np.iinfo(wanted)
     if int(array.min()) < limits.min or int(array.max()) > limits.max:
         raise BadInput(f"'data' of {datatype} must lie from {limits.min} to {limits.max}")
     return array.astype(wanted)
+
+
+def _whole(array: np.ndarray) -> bool:
+    return {type(cell) for cell in array.ravel().tolist()} == {int}
 
 
 def _with_nulls(array: np.ndarray, datatype: str) -> np.ndarray:
