@@ -8,8 +8,6 @@ import sys
 import pytest
 import typer
 
-import service.app
-from ebm.cli import serve
 from ebm.cli.app import app
 from ebm.errors import Diverged
 
@@ -21,7 +19,11 @@ COMMANDS = [
     "denoise",
     "impute",
     "generate",
+    "compose score",
+    "compose generate",
     "serve",
+    "keys new",
+    "keys hash",
     "models list",
     "models show",
     "models verify",
@@ -88,41 +90,3 @@ def test_the_installed_command_prints_its_version():
     code = "import sys; sys.argv = ['ebm', '--version']; from ebm.cli import main; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and done.stdout.strip()
-
-
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> dict:
-    """Stands in for uvicorn and the application, and remembers what they were told."""
-    told: dict = {}
-    # Set and removed again, so that whatever the command sets is undone after the test.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr("uvicorn.run", lambda app, **options: told.update(app=app, **options))
-    monkeypatch.setattr(service.app, "create_app", lambda settings: ("app", settings))
-    return told
-
-
-def test_serve(ebm, published, served, monkeypatch):
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    ebm("serve", "--host", "0.0.0.0", "--port", 1234, "--models", published, "--threads", 3, ok=True)
-    assert (served["host"], served["port"]) == ("0.0.0.0", 1234)
-    assert served["app"][1].models_dir == published
-    assert serve.os.environ["OMP_NUM_THREADS"] == "3"
-
-
-def test_serve_leaves_a_number_of_threads_that_is_set(ebm, published, served, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "77")
-    ebm("serve", ok=True)
-    assert serve.os.environ["OMP_NUM_THREADS"] == "77" and served["port"] == 8000
-    assert served["app"][1].models_dir == published
-
-
-def test_serve_that_cannot_start(ebm, tmp_path, served, monkeypatch):
-    assert "no such folder" in ebm("serve", "--models", tmp_path / "none").error()
-    assert served == {}
-
-    def refuse(*_args, **_kwargs):
-        sys.exit(3)
-
-    monkeypatch.setattr("uvicorn.run", refuse)
-    assert ebm("serve").code == 1
-    assert ebm("serve", "--port", 70000).code == 2
