@@ -188,9 +188,9 @@ def test_a_generation_that_is_refused_is_refused_before_its_events(ask: Any) -> 
 def test_rows_are_explained_as_the_library_explains_them(
     ask: Any, detector: Detector, frame: pd.DataFrame
 ) -> None:
-    found = ask("explain", "breast-cancer", frame[:40], top=3)
-    expected = detector.explain(frame[:40].to_numpy())
-    assert len(found.rows) == 40 and len(found.rows[0].contributions) == 3
+    found = ask("explain", "breast-cancer", frame[:2], top=3)
+    expected = detector.explain(frame[:2].to_numpy())
+    assert len(found.rows) == 2 and len(found.rows[0].contributions) == 3
     np.testing.assert_allclose([row.energy for row in found.rows], expected.energy, rtol=1e-5)
     assert found.rows[0].contributions[0].column == expected.name(expected.ranking[0, 0])
     heat = np.array(ask("explain", "digits", PICTURE).rows[0].heat_map)

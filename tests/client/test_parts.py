@@ -24,6 +24,7 @@ class Server:
 
     def __init__(self, max_rows: int = 30, max_body_bytes: int = 10**6):
         self.limits = {"max_rows": max_rows, "max_body_bytes": max_body_bytes, "max_denoise_rows": 8}
+        self.limits["max_explain_rows"] = 16
         self.sizes: list[int] = []
         self.paths: list[str] = []
         self.params: list[dict[str, str]] = []
@@ -43,6 +44,10 @@ class Server:
             stream = io.BytesIO()
             np.save(stream, np.array(rows) + 1)
             return httpx.Response(200, content=stream.getvalue(), headers={"X-Model-Version": "3"})
+        if path.endswith("classify"):
+            return httpx.Response(200, json=classified([int(row[0]) for row in rows]))
+        if path.endswith("explain"):
+            return httpx.Response(200, json=explained([int(row[0]) for row in rows]))
         wrong = [i for i, row in enumerate(rows) if row[0] < 0]
         if wrong:
             document = {"status": 422, "detail": f"row {wrong[0]}, column 0: negative", "row": wrong[0]}
@@ -65,6 +70,25 @@ def answer(p: np.ndarray) -> dict[str, Any]:
         "non_finite": [],
         "note": None,
     }
+
+
+def classified(rows: list[int]) -> dict[str, Any]:
+    return {
+        "model": "m",
+        "version": "3",
+        "classes": ["even", "odd"],
+        "label": [["even", "odd"][i % 2] for i in rows],
+        "probabilities": [[1.0 - i % 2, i % 2] for i in rows],
+        "energy": [None if i == 70 else i for i in rows],
+        "p_value": [0.5 for _ in rows],
+        "non_finite": [{"row": rows.index(70), "field": "energy", "value": "Infinity"}] if 70 in rows else [],
+    }
+
+
+def explained(rows: list[int]) -> dict[str, Any]:
+    row = {"p_value": 1, "normal_energy": 0, "contributions": [], "heat_map": None, "changed": []}
+    found = [{**row, "energy": i, "normal_version": [i]} for i in rows]
+    return {"model": "m", "version": "3", "columns": None, "level": 0.5, "rows": found}
 
 
 def read(request: httpx.Request) -> Any:
@@ -148,6 +172,21 @@ def test_denoising_goes_in_parts_of_its_own_limit(call: Any) -> None:
     clean = call(server, "denoise", "m", FORMS["array"], sigma=0.5)
     assert server.sizes == [8] * 12 + [4] and server.params[0] == {"sigma": "0.5"}
     np.testing.assert_array_equal(clean, FORMS["array"] + 1)
+
+
+def test_classes_of_all_parts_are_joined(call: Any) -> None:
+    server = Server(max_rows=30)
+    found = call(server, "classify", "m", FORMS["lists"])
+    assert server.sizes == [30, 30, 30, 10]
+    assert found.label[:3] == ["even", "odd", "even"] and found.probabilities.shape == (100, 2)
+    assert np.isinf(found.energy[70]) and found.energy[99] == 99
+
+
+def test_explanations_of_all_parts_are_joined(call: Any) -> None:
+    server = Server()
+    found = call(server, "explain", "m", FORMS["lists"], top=2)
+    assert server.sizes == [16] * 6 + [4] and server.params[0] == {"top": "2"}
+    assert [row.energy for row in found.rows] == list(range(100))
 
 
 def test_rates_exclude_each_other(call: Any) -> None:
