@@ -11,9 +11,9 @@ import structlog
 
 from service.registry.catalogue import Catalogue
 from service.registry.loading import Loading
+from service.registry.opening import open_store
 from service.registry.shared import Shared
 from service.registry.slots import Changes, Loaded, Slot, default_versions
-from service.registry.store import open_store
 from service.registry.watch import Watch
 from service.settings import Settings
 
@@ -57,12 +57,12 @@ class Registry(Catalogue):
         self.shared = Shared(runtime_dir)
         super().__init__(max_model_bytes, self.shared.read())
         self.eager = load == "eager"
-        self._looked = False
+        self._looked, self._reloads = False, self._asked.reloads
         self._problem: str | None = None
         self._looking = asyncio.Lock()
         self._loading = Loading(self.store, device, self._loaded_one)
         every_s = watch_s if watch_s is not None else WATCH_REMOTE_S if self.store.is_remote else WATCH_S
-        self._watch = Watch(self.look, every_s, self.shared.changed, FOLLOW_S if runtime_dir else 0)
+        self._watch = Watch(self.look, every_s, self._called, FOLLOW_S if runtime_dir else 0)
 
     @classmethod
     def of(cls, settings: Settings) -> Registry:
@@ -149,18 +149,22 @@ class Registry(Catalogue):
         self._asked = self.shared.update(lambda asked: asked.unload(name, version))
         self._settle()
 
+    def _called(self) -> bool:
+        """Whether another process has asked for something: one stat."""
+        return self.shared.changed() or self._asked.reloads != self._reloads
+
     # -- looks ------------------------------------------------------------------------------------------------------
 
     async def look(self) -> Changes:
         """Compare what is published with what is known, load what is new, then swap all at once."""
         async with self._looking:
-            asked = self.shared.read()
-            anew = asked.reloads != self._asked.reloads
             try:
                 look = await asyncio.to_thread(self.store.look)
             except Exception as error:  # a store that is away says nothing about the models: keep them
                 return self._failed(error)
-            self._problem, self._asked = None, asked
+            asked = self.shared.read()  # not before the await: an `unload` may have come meanwhile
+            anew = asked.reloads != self._reloads
+            self._problem, self._asked, self._reloads = None, asked, asked.reloads
             before, defaults = dict(self._slots), dict(self._defaults)
             reasons = {key: slot.reason for key, slot in before.items()}
             slots, work = {}, []
@@ -174,7 +178,6 @@ class Registry(Catalogue):
                     work.append(slot)
             await self._read(work, default_versions(slots, look.named))
             self._slots, self._named, self._looked = slots, look.named, True
-            self._asked = self.shared.read()  # an `unload` may have come meanwhile
             self._settle()
             changes = Changes.between(before, reasons, slots)
             for name in sorted({*defaults, *self._defaults}):

@@ -90,19 +90,3 @@ class Folder:
 
 def _folders(path: Path) -> list[Path]:
     return [path / e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith(".")]
-
-
-def open_store(models: Path | str, cache_dir: Path | None = None) -> Store:
-    """The store of a path, or of a URL that fsspec knows.
-
-    Raises:
-        BadConfig: the URL's protocol is unknown, or its library is not installed.
-    """
-    text = str(models)
-    if text.startswith("file://"):
-        return Folder(Path(text[len("file://") :]))
-    if "://" not in text:
-        return Folder(Path(text))
-    from service.registry.remote import Remote
-
-    return Remote(text, cache_dir)

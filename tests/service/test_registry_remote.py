@@ -17,8 +17,9 @@ from ebm import artifact
 from ebm.errors import BadConfig
 from service.errors import Problem
 from service.registry import Registry
+from service.registry.opening import open_store
 from service.registry.remote import Remote, user_cache
-from service.registry.store import Folder, Found, open_store
+from service.registry.store import Folder, Found
 
 ROWS = np.full((2, 6, 5), 8.0)
 

@@ -13,6 +13,7 @@ from ebm import artifact
 from service.errors import Problem
 from service.registry import Registry
 from service.registry.shared import FILE, Asked, Shared
+from service.registry.store import Look
 
 
 @pytest.fixture
@@ -53,12 +54,33 @@ def test_what_is_unloaded_stays_so_until_it_is_loaded_again(root: Path, models_d
         assert [one["reason"] for one in registry.index()] == ["unloaded"] * 3 + [""]
         assert registry.numbers.unloaded == 3 and registry.numbers.loaded == 1
 
+        registry.unload("b")
         await registry.load("a", "1")
-        assert await status(registry, "a", "2") == 503
+        assert await status(registry, "a", "2") == await status(registry, "b") == 503
         assert (await registry.get("a")).version == "1"
         await registry.load("a")
         assert registry.versions("a") == ["1", "2", "3"]
-        assert [one.is_default for one in registry.loaded.values()] == [False, False, True, True]
+        assert [one.is_default for one in registry.loaded.values()] == [False, False, True]
+
+    run(scenario)
+
+
+def test_an_unload_during_a_look_holds(root: Path) -> None:
+    async def scenario() -> None:
+        registry = Registry(root)
+        await registry.look()
+        list_all, loop = registry.store.look, asyncio.get_running_loop()
+
+        def unload_meanwhile() -> Look:
+            asyncio.run_coroutine_threadsafe(unload(), loop).result(10)
+            return list_all()
+
+        async def unload() -> None:
+            registry.unload("a")
+
+        registry.store.look = unload_meanwhile
+        await registry.look()
+        assert await status(registry, "a") == 503
 
     run(scenario)
 
@@ -138,6 +160,25 @@ def test_commands_in_one_process_reach_the_others(root: Path, models_dir: Path, 
         await until(lambda: ("b", "1") in second.loaded)
         for registry in (first, second, late):
             await registry.stop()
+
+    run(scenario)
+
+
+def test_a_reload_elsewhere_is_not_lost_over_an_unload_here(
+    root: Path, models_dir: Path, tmp_path: Path
+) -> None:
+    async def scenario() -> None:
+        first, second = (Registry(root, watch_s=0, runtime_dir=tmp_path / "run") for _ in range(2))
+        await first.look()
+        await second.look()
+        await first.reload()
+        second.unload("b")
+        second._watch.follow_s = 0.01
+        shutil.copytree(models_dir / "blobs" / "2", root / "c" / "1")
+        second._watch.start()
+        while ("c", "1") not in second.loaded:
+            await asyncio.sleep(0.005)
+        await second.stop()
 
     run(scenario)
 
