@@ -139,7 +139,7 @@ def header_of(data: bytes, source: str, header: bool | None) -> tuple[list[str],
                 f"{source}: column {i} has no name (an index? write it with index=False)", column=i
             )
         if name in seen:
-            raise BadInput(f"{source}: two columns are named '{name}'", column=name)
+            raise BadInput(f"{source}: two columns are named {clip_text(name)}", column=name)
         seen.add(name)
     return cells, True
 

@@ -118,3 +118,9 @@ class _Reader:
 
     def _finish(self) -> None:
         self.ended = True
+
+
+def _shown(text: bytes) -> str:
+    """What a stranger wrote, fit to be part of a message."""
+    found = text.decode("utf-8", "replace")[:80]
+    return found if found.isprintable() else ascii(found)

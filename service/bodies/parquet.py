@@ -65,11 +65,15 @@ def _check_pages(body: bytes, groups: list[parquet_claims.Group], names: set[str
         if len(chunks) != len(names):
             raise ValueError("a row group lacks a column")
         for chunk in chunks:
+            held = 0
             for page in parquet_claims.pages(body, chunk):
+                held += page.values if page.kind in (parquet_claims.DATA, parquet_claims.DATA_V2) else 0
                 total += page.uncompressed
                 if total > limits.decompressed:
                     raise too_large(limits.decompressed, "max_decompressed_bytes", "the decompressed body")
                 _check_page(page, limits)
+            if held != group.rows:  # columns that are not nested have a value, or a null, a row
+                raise ValueError(f"it claims {group.rows} rows, column {chunk.path[:80]!r} has {held}")
 
 
 def _check_page(page: parquet_claims.Page, limits: Limits) -> None:

@@ -130,6 +130,28 @@ def client(models_dir: Path) -> Iterator[Client]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def both(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """An app with small limits and all models, one of mixed columns among them."""
+    from test_mixed_requests import CONFIG, table
+
+    folder = tmp_path_factory.mktemp("both") / "models"
+    shutil.copytree(models_dir, folder)
+    rows = table()
+    mixed = fit_detector(TrainConfig.model_validate(CONFIG), rows.slice(0, 100), rows.slice(100))
+    artifact.publish(mixed, folder, "# mixed")
+    settings = Settings(
+        models_dir=folder,
+        log_level="error",
+        max_body_bytes=4_000_000,
+        max_decompressed_bytes=5_000_000,
+        max_rows=100,
+        max_pixels=10_000,
+    )
+    with running(settings) as client:
+        yield client
+
+
 @pytest.fixture
 def serve(models_dir: Path) -> Iterator[Callable[..., Client]]:
     """Start an app with settings of one's own; it stops with the test."""
