@@ -18,6 +18,7 @@ from service.errors import ShuttingDown, TooMany
 from service.scoring import OnBatch, ScoringThread
 from service.tasks import LongTask, Merge, Scorer, ScoreTask
 from service.turns import TurnsThread
+from service.watch import Watch
 
 LONGEST_RETRY_S = 60
 
@@ -55,6 +56,7 @@ class Engine:
             on_start=on_start,
             on_steps=on_steps,
         )
+        self.watch = Watch(clock)
         self._started = self._stopping = False
 
     def start(self) -> None:
@@ -97,9 +99,17 @@ class Engine:
             raise TooMany(f"{queued} rows wait to be scored already", _seconds(self._scoring.waiting_s))
 
     def submit_score(
-        self, scorer: Scorer, values: Values, *, timeout_s: float, model: Any = None, **options: Any
+        self,
+        scorer: Scorer,
+        values: Values,
+        *,
+        timeout_s: float,
+        model: Any = None,
+        single: bool = False,
+        **options: Any,
     ) -> ScoreTask:
-        """Queue rows (n, ...) for `scorer`; the future gives `scorer.judge(...)` of exactly these rows."""
+        """Queue rows (n, ...) for `scorer`; the future gives `scorer.judge(...)` of exactly these rows, or with
+        `single` the `RowScore` of the only one."""
         self.require_room(len(values))
         task = ScoreTask(
             deadline=self.clock() + timeout_s,
@@ -108,6 +118,7 @@ class Engine:
             values=values,
             model=model,
             options=options,
+            single=single,
         )
         self._scoring.put(task)
         return task

@@ -18,6 +18,7 @@ import numpy as np
 
 from ebm.data import concat_rows
 from service.errors import ShuttingDown
+from service.row_scores import row_scores
 from service.tasks import Results, Scorer, ScoreTask, deliver
 
 Clock = Callable[[], float]
@@ -162,7 +163,7 @@ class ScoringThread:
     def _run(self, scorer: Scorer, slices: list[tuple[ScoreTask, int, int]]) -> Results:
         """Energies of the slices; the tasks that this completes or fails, with their answers."""
         try:
-            parts = [task.values[start:stop] for task, start, stop in slices]
+            parts = [t.values if t.single else t.values[start:stop] for t, start, stop in slices]
             energy = scorer.energies(parts[0] if len(parts) == 1 else concat_rows(parts))
             measured = scorer.measure(energy)
         except Exception as error:
@@ -171,11 +172,14 @@ class ScoringThread:
             # One bad request must not fail its neighbours: each again, alone.
             return [result for one in slices for result in self._run(scorer, [one])]
         self._on_batch(slices[0][0].model, len(slices), *measured)
+        singles = list(row_scores(energy, *measured)) if any(task.single for task, _, _ in slices) else []
         results: Results = []
         first = 0
         for task, start, stop in slices:
             last = first + stop - start
-            if start == 0 and stop == len(task.values):
+            if task.single:
+                results.append((task, singles[first]))
+            elif start == 0 and stop == len(task.values):
                 answer = _judge(task, energy[first:last], (measured[0][first:last], measured[1][first:last]))
                 results.append((task, answer))
             else:

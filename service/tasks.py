@@ -54,12 +54,13 @@ class Scorer(Protocol):
 @dataclass(eq=False, kw_only=True, slots=True)
 class ScoreTask(Task):
     """Rows for `scorer`; many rows are scored in parts, `done` of them so far. `model` is what the batch's observer is
-    told."""
+    told. The answer is `scorer.judge(...)`, or for a `single` row, a `RowScore`."""
 
     scorer: Scorer
     values: Values
     model: Any
     options: dict[str, Any]
+    single: bool = False
     done: int = 0
     parts: list[np.ndarray] = field(default_factory=list)
 

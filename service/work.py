@@ -8,21 +8,21 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from starlette.requests import Request
 
 from ebm.answers import Scores
 from ebm.data import Values
-from ebm.errors import BadInput, Cancelled, Unsupported
+from ebm.errors import BadInput, Unsupported
 from ebm.steps import Progress, Steps
+from service.bodies.media import header
 from service.engine import Engine
-from service.errors import DeadlinePassed
 from service.registry import Loaded
 from service.routing import services
+from service.row_scores import RowScore
 from service.settings import Settings
 from service.tasks import Merge, Task
 from service.telemetry.tracing import inference
-
-POLL_S = 0.25  # how often a waiting request looks whether its client is still there
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,16 @@ async def score_rows(
         fpr=fpr,
         fdr=fdr,
     )
+    scores: Scores = await wait_for(request, task, here.engine)
+    here.metrics.flagged(loaded.name, int(np.count_nonzero(scores.is_anomaly)))
+    return scores
+
+
+async def score_row(request: Request, loaded: Loaded, values: np.ndarray) -> RowScore:
+    """The score of one row (1, ...), as text; whether it is an anomaly is for the caller to say, and to count."""
+    here = services(request)
+    timeout_s = timeout_of(request, here.settings)
+    task = here.engine.submit_score(loaded.detector, values, timeout_s=timeout_s, model=loaded, single=True)
     return await wait_for(request, task, here.engine)
 
 
@@ -124,39 +134,18 @@ async def follow_steps(
 
 async def wait_for(request: Request, task: Task, engine: Engine) -> Any:
     """The task's answer; tells its thread to stop when the client or the time is gone."""
-    future = task.future
-    loop = future.get_loop()
-    # A timer that ends most requests unused must cost little: it sets the future, there is no task to cancel.
-    timer = loop.call_later(min(POLL_S, task.deadline - engine.clock()), _look, request, task, engine)
+    engine.watch.add(task, request)
     try:
         with inference(request.scope):
-            return await future
+            return await task.future
     finally:
-        timer.cancel()
+        engine.watch.remove(task)
         task.gone = True
-
-
-def _look(request: Request, task: Task, engine: Engine) -> None:
-    if not task.future.done():
-        # Held by the future, for the loop itself keeps only a weak hold of tasks.
-        watcher = task.future.get_loop().create_task(_watch(request, task, engine))
-        task.future.add_done_callback(lambda _: watcher.cancel())
-
-
-async def _watch(request: Request, task: Task, engine: Engine) -> None:
-    while not task.future.done():
-        left = task.deadline - engine.clock()
-        if left <= 0:
-            task.give_up(DeadlinePassed())
-        elif await request.is_disconnected():
-            task.give_up(Cancelled("the client went away"))
-        else:
-            await asyncio.sleep(min(POLL_S, left))
 
 
 def timeout_of(request: Request, settings: Settings) -> float:
     """X-Timeout-Seconds, capped by the settings; the settings' default where the client names none."""
-    given = request.headers.get("x-timeout-seconds")
+    given = header(request, b"x-timeout-seconds")
     if given is None:
         return settings.timeout_s
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service import answers, score_columns
+from service import answers, quick, score_columns
 from service.binary import write_npy
 from service.bodies import ARROW_STREAM, IGNORE_UNKNOWN, JSON, NPY, ROWS, read_rows
 from service.openapi import binary, body, parameters
@@ -33,9 +33,12 @@ OFFERS = [JSON, NPY, ARROW_STREAM]
 )
 async def score(request: Request, name: str, version: str | None = None) -> Response:
     """How unusual is each row? In columns, in the order sent; npy (a structured array) or Arrow by `Accept`."""
+    loaded = await find(request, name, version)
+    row, request = await quick.read(request, loaded)
+    if row is not None:
+        return await quick.answer(request, loaded, row)
     media_type = answers.choose(request.headers.get("accept"), OFFERS)
     settings = services(request).settings
-    loaded = await find(request, name, version)
     rows, options = await read_rows(
         request, loaded.detector, ScoreOptions, settings, settings.max_rows, "max_rows"
     )

@@ -123,6 +123,11 @@ class Metrics:
         if status in (401, 403, 408, 413, 429, 503):
             self.refusals.labels(str(status), problem or "other").inc()
 
+    def flagged(self, model: str, rows: int) -> None:
+        """Rows that were labelled anomalous."""
+        if rows:
+            self.anomalies.labels(model).inc(rows)
+
     def batch(self, model: str, requests: int, anomaly_score: np.ndarray, p_value: np.ndarray) -> None:
         """One inference batch: scores (n,) and p-values (n,) of the rows of `requests` requests. In one thread; shown
         from the next `publish` on."""
