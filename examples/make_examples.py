@@ -1,7 +1,14 @@
 """Write the example files of this folder again, from scikit-learn's built-in data.
 
 digit.png, noisy_digit.png   8x8 grayscale, pixel = value / 16 * 255; the second with Gaussian noise, sd 2.5
+mask.png                     8x8, white where pixels of digit.png are to be taken as missing: a 3x3 square
+digits.npy                   four pictures, (4, 8, 8) float32 in 0..16
+digits_compose.json          two pictures and two models, as the body of a composed score
 breast_cancer_rows.json      one benign and one malignant row, as the body of a score request
+breast_cancer_rows.csv       the same rows as a table with a header
+breast_cancer_gap.json       the benign row with two cells missing, as the body of an impute request
+breast_cancer_pair.json      the two rows, as the body of a compare request
+breast_cancer_infer.json     the two rows, as a request of the Open Inference Protocol
 """
 
 import json
@@ -20,16 +27,33 @@ def save_png(name: str, values: np.ndarray) -> None:
     Image.fromarray(pixels).save(HERE / name, optimize=True)
 
 
+def save_json(name: str, body: dict) -> None:
+    (HERE / name).write_text(json.dumps(body) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     digits = load_digits()
     digit = digits.images[np.flatnonzero(digits.target == 3)[0]]
     save_png("digit.png", digit)
     save_png("noisy_digit.png", digit + 2.5 * np.random.default_rng(0).standard_normal(digit.shape))
 
+    mask = np.zeros((8, 8))
+    mask[3:6, 3:6] = 16
+    save_png("mask.png", mask)
+    np.save(HERE / "digits.npy", digits.images[:4].astype(np.float32))
+    terms = [{"model": "digits", "weight": 1.0}, {"model": "digits-cd", "weight": 0.5}]
+    save_json("digits_compose.json", {"terms": terms, "instances": digits.images[:2].astype(int).tolist()})
+
     cancer = load_breast_cancer()
     rows = [cancer.data[np.flatnonzero(cancer.target == label)[0]].tolist() for label in (1, 0)]
-    body = {"instances": rows, "fpr": 0.05}
-    (HERE / "breast_cancer_rows.json").write_text(json.dumps(body) + "\n", encoding="utf-8")
+    save_json("breast_cancer_rows.json", {"instances": rows, "fpr": 0.05})
+    table = [",".join(cancer.feature_names), *(",".join(map(str, row)) for row in rows)]
+    (HERE / "breast_cancer_rows.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    gap = [None if j in (0, 7) else cell for j, cell in enumerate(rows[0])]
+    save_json("breast_cancer_gap.json", {"instances": [gap], "n_draws": 16, "seed": 1})
+    save_json("breast_cancer_pair.json", {"a": rows[:1], "b": rows[1:], "n_points": 9})
+    tensor = {"name": "input", "datatype": "FP64", "shape": [2, len(rows[0])], "data": rows}
+    save_json("breast_cancer_infer.json", {"id": "1", "inputs": [tensor]})
 
 
 if __name__ == "__main__":
