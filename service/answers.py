@@ -49,7 +49,7 @@ def non_finite(**columns: np.ndarray) -> list[dict[str, Any]]:
     """Where NaN or infinity stands: JSON cannot hold them, so they are null there and named here."""
     found: list[dict[str, Any]] = []
     for name, values in columns.items():
-        if math.isfinite(values[0]) if len(values) == 1 else np.isfinite(values).all():
+        if math.isfinite(values.item()) if values.size == 1 else np.isfinite(values).all():
             continue
         for row in np.flatnonzero(~np.isfinite(values)):
             value = values[row]

@@ -43,13 +43,14 @@ def take_rows(document: dict[str, Any], wanted: Takes, query: dict[str, str]) ->
     """
     if ("instances" in document) == ("records" in document):
         raise BadInput("give exactly one of 'instances' and 'records'")
+    ignore_unknown = take_flag("ignore_unknown", query, document)
     if "records" in document:
         records = document.pop("records")
         if wanted.columns is None:
             raise BadInput(f"{wanted.name} has no column names; send 'instances'")
         if not isinstance(records, list) or not records:
             raise BadInput("'records' must be a list of objects, at least one")
-        if take_flag("ignore_unknown", query, document):
+        if ignore_unknown:
             known = wanted.known
             records = [
                 {k: v for k, v in record.items() if k in known} if isinstance(record, dict) else record

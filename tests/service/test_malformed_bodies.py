@@ -150,7 +150,7 @@ def test_binary(client: Any, media_type: str, body: bytes, words: str, call: str
         ("denoise", {"n_steps": 0}, "n_steps"),
         ("denoise", {"n_steps": 1.5}, "n_steps"),
         ("denoise", {"n_steps": 10**40}, "n_steps"),
-        ("denoise", {"seed": 1}, "seed"),
+        ("denoise", {"seeds": 1}, "seeds"),
         ("generate", {"n": 0}, "n:"),
         ("generate", {"n": True}, "n:"),
         ("generate", {"n": 10**9}, "over the limit of 16"),

@@ -64,10 +64,10 @@ def test_the_column_at_fault(both: Any, person: dict[str, float]) -> None:
     assert [(e["row"], e["column"]) for e in errors] == [(1, "income"), (2, "income"), (3, "colour")]
     assert errors[0]["detail"] == "row 1, column 'income': is missing"
     mixed = corpus.mixed().to_pylist()
-    mixed[1]["member"], mixed[3]["since"] = "perhaps", "never"
+    mixed[1]["member"], mixed[3]["since"], mixed[4]["age"] = "perhaps", "never", 1e300
     body = json.dumps({"records": mixed, **NULL}, default=lambda moment: moment.isoformat())
     document = both.post(MIXED, content=body).json()
-    assert [(e["row"], e["column"]) for e in document["errors"]] == [(1, "member"), (3, "since")]
+    assert [(e["row"], e["column"]) for e in document["errors"]] == [(1, "member"), (3, "since"), (4, "age")]
 
 
 def test_no_good_row(both: Any) -> None:
