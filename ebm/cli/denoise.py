@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ from ebm.cli.common import (
     Model,
     ModelsDir,
     Output,
+    Seed,
     check_can,
     check_numbers,
     check_output,
@@ -33,6 +35,11 @@ if TYPE_CHECKING:
     from ebm.detector import Detector
 
 
+class Method(StrEnum):
+    posterior_mean = "posterior-mean"
+    langevin = "langevin"
+
+
 def denoise(
     model: Model,
     file: Annotated[
@@ -45,7 +52,17 @@ def denoise(
             help="Noise sd in the model's own units (z-scores; pixels of [-1, 1]); default: estimated."
         ),
     ] = None,
-    n_steps: Annotated[int, typer.Option(min=1, help="1: least squared error; more: sharper.")] = 1,
+    n_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="posterior-mean: 1 (default) errs least, more are sharper; langevin: 50.",
+        ),
+    ] = None,
+    method: Annotated[
+        Method, typer.Option(help="The one best guess, or a random draw from what may lie under the noise.")
+    ] = Method.posterior_mean,
+    seed: Seed = 0,
     models: ModelsDir = DEFAULT_MODELS,
     device: Device = "cpu",
     as_json: AsJson = False,
@@ -68,11 +85,12 @@ def denoise(
 
     schema = detector.manifest.input
     rows = read_rows(file, detector.columns, detector.input_shape, schema)
-    clean = drive(detector.denoise_steps(rows.values, sigma=sigma, n_steps=n_steps), "denoising", as_json)
+    how: dict[str, Any] = {"sigma": sigma, "n_steps": n_steps, "method": method.name, "seed": seed}
+    clean = drive(detector.denoise_steps(rows.values, **how), "denoising", as_json)
     _write(output, clean, rows, detector)
     if as_json:
         about = {"model": detector.name, "version": detector.version}
-        print_json({**about, "rows": len(clean), "sigma": sigma, "n_steps": n_steps, "output": str(output)})
+        print_json({**about, "rows": len(clean), **how, "output": str(output)})
     else:
         say(f"{output}: {len(clean)} denoised")
 

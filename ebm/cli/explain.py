@@ -30,10 +30,16 @@ if TYPE_CHECKING:
 
 def explain(
     model: Model,
-    file: Annotated[Path, typer.Argument(help="Rows: CSV, Parquet, npy, npz.")],
+    file: Annotated[
+        Path, typer.Argument(help="Rows (CSV, Parquet, npy, npz), a PNG or JPEG, or a folder of them.")
+    ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="CSV, Parquet or JSON file; CSV to stdout if not given."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="CSV, Parquet or JSON, of pictures a heat map as PNG; default: CSV to stdout.",
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many columns to name for each row.")] = 5,
     plot: Annotated[
@@ -42,12 +48,14 @@ def explain(
     row: Annotated[
         int | None, typer.Option(min=0, help="The row to draw, from 0; default: the most anomalous one.")
     ] = None,
-    dense: Annotated[
-        bool,
+    sparse: Annotated[
+        bool | None,
         typer.Option(
-            "--dense", help="Let every column of the normal version differ, not as few as possible."
+            "--sparse/--dense",
+            help="Let as few columns of the normal version differ as will do, or all; default: few, of pixels all.",
+            show_default=False,
         ),
-    ] = False,
+    ] = None,
     models: ModelsDir = DEFAULT_MODELS,
     device: Device = "cpu",
     as_json: AsJson = False,
@@ -56,28 +64,33 @@ def explain(
 
     The output has the input's own columns, energy, normal_energy and p_value, and for the K-th column its name,
     contribution (in units of energy; all contributions add up to energy - normal_energy) and normal value. JSON
-    lists them row by row.
+    lists them row by row, of pictures with the contribution of every pixel. A PNG shows pictures with what is odd
+    in red, several as a grid.
 
     Example: ebm explain breast-cancer rows.csv -o why.csv --top 3 --plot why.png
     """
     if output is not None:
-        check_output(output, (".csv", ".parquet", ".json"))
+        check_output(output, (".csv", ".parquet", ".json", ".png"))
     if plot is not None:
         check_output(plot, (".png", ".svg", ".pdf"))
     if row is not None and plot is None:
         raise BadInput("--row says which row to draw: give --plot as well")
     detector = open_detector(model, models, device, as_json=as_json)
     check_can(detector, "explain")
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix == ".png" and detector.kind != "image":
+        raise BadInput(f"{output}: model {detector.name} has rows, not pictures; use .csv, .parquet or .json")
 
     from ebm.cli.rows import own_columns, read_rows, replace_columns
 
     rows = read_rows(file, detector.columns, detector.input_shape, detector.manifest.input)
     if row is not None and row >= len(rows.values):
         raise BadInput(f"--row {row}: {file.name} has {len(rows.values)} rows", row=row)
-    answer = drive(detector.explain_steps(rows.values, sparse=not dense), "explaining", as_json)
+    answer = drive(detector.explain_steps(rows.values, sparse=sparse), "explaining", as_json)
 
-    suffix = "" if output is None else output.suffix.lower()
-    if suffix == ".json" or (output is None and as_json):
+    if suffix == ".png":
+        _draw_heat(answer, detector, output)
+    elif suffix == ".json" or (output is None and as_json):
         document = {**_about(detector), "level": answer.level, "rows": _as_lists(answer, top)}
         if output is None:
             print_json(document)
@@ -119,6 +132,8 @@ def _named(answer: Explanation, row: int, top: int) -> list[dict[str, Any]]:
 
 def _plain(cell: Any) -> Any:
     """NaN as null, and no more digits than the 7 of float32, in which models compute."""
+    if isinstance(cell, list):
+        return [_plain(one) for one in cell]  # the channels of a pixel
     if not isinstance(cell, float):
         return cell
     return float(f"{cell:.7g}") if cell == cell else None
@@ -127,7 +142,12 @@ def _plain(cell: Any) -> Any:
 def _as_lists(answer: Explanation, top: int) -> list[dict[str, Any]]:
     figures = ("energy", "normal_energy", "p_value")
     return [
-        {"row": i, **{k: float(getattr(answer, k)[i]) for k in figures}, "columns": _named(answer, i, top)}
+        {
+            "row": i,
+            **{k: float(getattr(answer, k)[i]) for k in figures},
+            "columns": _named(answer, i, top),
+            **({} if answer.size is None else {"heat_map": answer.heat_map[i].tolist()}),
+        }
         for i in range(len(answer.energy))
     ]
 
@@ -149,6 +169,17 @@ def _as_columns(answer: Explanation, top: int) -> dict[str, Any]:
             cells, pa.string() if any(isinstance(c, str) for c in cells) else pa.float64()
         )
     return new
+
+
+def _draw_heat(answer: Explanation, detector: Detector, path: Path | None) -> None:
+    from ebm.cli.output import beside
+    from ebm.heat_map import heat_picture
+    from ebm.pictures import encode_png
+
+    schema = detector.manifest.input
+    assert path is not None
+    with beside(path) as file:
+        file.write(encode_png(heat_picture(answer, schema["low"], schema["high"])))
 
 
 def _draw(answer: Explanation, row: int | None, top: int, path: Path) -> None:

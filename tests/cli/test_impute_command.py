@@ -80,7 +80,6 @@ def test_impute_an_array(ebm, tmp_path, plain):
 
 def test_bad_use(ebm, holes, tmp_path):
     out = tmp_path / "filled.csv"
-    assert "pictures cannot impute" in ebm("impute", "pictures", holes, "-o", out).error()
     assert "must end in" in ebm("impute", "plain", holes, "-o", tmp_path / "x.json").error()
     assert "must end in .csv or .parquet" in ebm("impute", "plain", holes, "-o", "x.npy", "--spread").error()
     assert "n_draws" in ebm("impute", "plain", holes, "-o", out, "--draws", 10**6).error()
