@@ -51,16 +51,21 @@ async def read(request: Request, loaded: Loaded) -> tuple[QuickRow | None, Reque
     wanted = takes(loaded.detector)
     if not wanted.numbers:
         return None, request
+    most = wanted.width * MOST_BYTES_A_NUMBER + 200
     message = await request.receive()
-    body = message.get("body", b"")
-    if message.get("more_body", False) or not 0 < len(body) <= wanted.width * MOST_BYTES_A_NUMBER + 200:
-        return None, _again(request, message)
+    messages, body = [message], message.get("body", b"")
+    while message.get("more_body", False) and len(body) <= most:
+        message = await request.receive()
+        messages.append(message)
+        body += message.get("body", b"")
+    if message["type"] != "http.request" or not 0 < len(body) <= most:
+        return None, _again(request, messages)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None, _again(request, message)
+        return None, _again(request, messages)
     found = _row(document, wanted.width, wanted.shape) if type(document) is dict else None
-    return found, request if found is not None else _again(request, message)
+    return found, request if found is not None else _again(request, messages)
 
 
 async def answer(request: Request, loaded: Loaded, row: QuickRow) -> Response:
@@ -129,9 +134,9 @@ async def _not_finite(request: Request, loaded: Loaded, row: QuickRow) -> Respon
     return json_answer(score_columns.as_json(scores, Rows(row.values, JSON, [], None, 1), loaded))
 
 
-def _again(request: Request, message: Message) -> Request:
-    """A request whose first message is yet to come, once more."""
-    receive, waiting = request.receive, [message]
+def _again(request: Request, messages: list[Message]) -> Request:
+    """A request whose first messages are yet to come, once more."""
+    receive, waiting = request.receive, messages[::-1]
 
     async def receive_again() -> Message:
         return waiting.pop() if waiting else await receive()
