@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from service.telemetry import Metrics
 
 Scope = Literal["score", "generate", "admin"]
+BLANK = "{}"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Direct:
 
     def __init__(self, app: ASGIApp, routes: Iterable[DirectRoute]):
         self.app = app
-        # By method and the path with its parameters blanked out: "POST/v1/models/{}/score".
+        # By method and the path with its parameters blanked out: POST /v1/models/{}/score.
         self._shapes: dict[int, list[tuple[int, ...]]] = {}
         self._routes: dict[tuple[str, ...], tuple[DirectRoute, tuple[tuple[int, str], ...]]] = {}
         self._methods: dict[tuple[str, ...], set[str]] = {}
@@ -118,7 +119,7 @@ class Direct:
                 shapes.append(blanks)
                 shapes.sort(key=len)  # the more literal path wins
             for i in blanks:
-                parts[i] = ""
+                parts[i] = BLANK
             for method in route.methods or ():
                 self._routes[(method, *parts)] = route, names
                 self._methods.setdefault(tuple(parts), set()).add(method)
@@ -146,7 +147,7 @@ class Direct:
         for blanks in self._shapes.get(len(parts), ()):
             key = [scope["method"], *parts]
             for i in blanks:
-                key[i + 1] = ""
+                key[i + 1] = BLANK
             found = self._routes.get(tuple(key))
             if found is not None:
                 params = {name: parts[i] for i, name in found[1]}
@@ -160,7 +161,7 @@ class Direct:
         for blanks in self._shapes.get(len(parts), ()):
             key = list(parts)
             for i in blanks:
-                key[i] = ""
+                key[i] = BLANK
             if tuple(key) in self._methods and all(parts[i] for i in blanks):
                 return self._methods[tuple(key)]
         return None

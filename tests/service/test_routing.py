@@ -47,7 +47,6 @@ def anyio_backend() -> str:
         ("GET", "/v9/models/all", "everything"),
         ("POST", "/v9/models/a/score", "score a None"),
         ("POST", "/v9/models/a/versions/2/score", "score a 2"),
-        ("GET", "/v9/models/a/score", "behind"),
         ("GET", "/v9/models/", "behind"),
         ("GET", "/v9/models", "behind"),
         ("POST", "/v9/models//score", "behind"),
@@ -64,6 +63,19 @@ async def test_a_path_finds_its_endpoint(method: str, path: str, expected: str) 
     scope = {"type": "http", "method": method, "path": path, "headers": [], "services": None}
     await app(scope, None, send)  # type: ignore[arg-type]
     assert sent[1]["body"].decode() == expected
+
+
+@pytest.mark.anyio
+async def test_another_method_is_told_which_there_are() -> None:
+    app = Direct(behind, [route for route in router.routes if isinstance(route, DirectRoute)])
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/v9/models/a/score", "headers": [], "services": None}
+    await app(scope, None, send)  # type: ignore[arg-type]
+    assert sent[0]["status"] == 405 and (b"allow", b"POST") in sent[0]["headers"]
 
 
 def test_every_route_of_the_api_says_what_it_needs() -> None:
