@@ -16,6 +16,7 @@ from _service_specs import pydantic_lists, service
 
 CONNECTIONS = (1, 4, 16)
 SCORE = "/v1/models/small/score"
+JOINED = 16  # blocks of 256 rows that make a batch of 4096, the most that the service joins
 CORES = len(os.sched_getaffinity(0))
 Rounds = dict[str, list[dict[str, float]]]
 
@@ -41,17 +42,19 @@ def run(
                 for n in CONNECTIONS:
                     rounds.setdefault(f"{way} @{n}", []).append(_block(servers[name], requests, n, pace))
             for count in sorted({1, CORES}):
-                rate = in_process(place, pace.seconds, count)
-                rounds.setdefault(f"in process, {count} threads", []).append({"rows_per_s": rate})
+                for joined in (1, JOINED):
+                    key = f"in process x{joined}, threads {count}"
+                    rate = in_process(place, pace.seconds, count, joined)
+                    rounds.setdefault(key, []).append({"rows_per_s": rate})
             print(f"  256x64: round {turn + 1} of {pace.rounds}", flush=True)
     return {"rounds": rounds, "rows": _rows(rounds)}
 
 
-def in_process(place: Workplace, seconds: float, threads: int) -> float:
-    """Rows a second of `detector.score` in a fresh process with so many threads."""
+def in_process(place: Workplace, seconds: float, threads: int, joined: int) -> float:
+    """Rows a second of `detector.score` in a fresh process with so many threads, so many blocks at once."""
     command = [sys.executable, str(Path(__file__).with_name("_service_inprocess.py")), str(place.small)]
     done = subprocess.run(
-        [*command, str(seconds)],
+        [*command, str(seconds), str(joined)],
         env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         capture_output=True,
         text=True,
@@ -77,32 +80,43 @@ def _best(rounds: Rounds, way: str) -> tuple[str, list[dict[str, float]]]:
 
 
 def _rows(rounds: Rounds) -> list[dict[str, Any]]:
-    _, npy = _best(rounds, "npy @")
-    inside_key, inside = _best(rounds, "in process")
+    npy_key, npy = _best(rounds, "npy @")
+    inside_key, inside = _best(rounds, "in process x1,")
+    joined_key, joined = _best(rounds, f"in process x{JOINED},")
     against = ratio(npy, inside, "rows_per_s")
     out = [
-        row("", _said(inside), None, f"256x64: {inside_key} (the better number of threads)"),
+        row("", _said(inside), None, f"256x64: in process, block by block, {_threads(inside_key)}"),
+        row("", _said(joined), None, f"256x64: in process, {JOINED} blocks at once, {_threads(joined_key)}"),
         row(
-            "at least 0.8 of in process",
-            f"{_said(npy)}; {spread(against)} of in process",
+            "at least 0.8 of in process, block by block",
+            f"{_said(npy)}; {spread(against)} of in process, block by block; "
+            f"{spread(ratio(npy, joined, 'rows_per_s'))} of {JOINED} at once",
             against["median"] >= 0.8,
-            "256x64: this service, npy in and out",
+            f"256x64: this service, npy in and out, {_connections(npy_key)}",
         ),
     ]
-    _, mixed = _best(rounds, "npy, JSON answer @")
-    _, text = _best(rounds, "json @")
-    out.append(row("", _said(mixed), None, "256x64: this service, npy in, JSON out"))
-    out.append(row("", _said(text), None, "256x64: this service, JSON"))
+    for way, title in (("npy, JSON answer @", "npy in, JSON out"), ("json @", "JSON")):
+        key, found = _best(rounds, way)
+        out.append(row("", _said(found), None, f"256x64: this service, {title}, {_connections(key)}"))
     if any(key.startswith("pydantic @") for key in rounds):
-        _, lists = _best(rounds, "pydantic @")
+        key, lists = _best(rounds, "pydantic @")
+        text = _best(rounds, "json @")[1]
         times, json_times = ratio(npy, lists, "rows_per_s"), ratio(text, lists, "rows_per_s")
         said = f"{_said(lists)}; npy is {spread(times)} times it, this service's JSON {spread(json_times)}"
-        title = "256x64: FastAPI, JSON through pydantic lists"
+        title = f"256x64: FastAPI, JSON through pydantic lists, {_connections(key)}"
         out.append(row("npy at least 3 times it", said, times["median"] >= 3, title))
     failed = sum(failures(one) for key, each in rounds.items() if "@" in key for one in each)
     if failed:
         out.append(row("0 failed", f"{failed} failed", False, "256x64: requests"))
     return out
+
+
+def _threads(key: str) -> str:
+    return f"{key.rpartition(' ')[2]} thread(s), the better number"
+
+
+def _connections(key: str) -> str:
+    return f"{key.rpartition('@')[2]} connection(s)"
 
 
 def _said(rounds: list[dict[str, float]]) -> str:

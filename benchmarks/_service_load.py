@@ -94,6 +94,7 @@ class Generator:
         self.job = job
         self.status, self.started, self.took = array("h"), array("d"), array("d")
         self.errors: Counter[str] = Counter()
+        self.connections: set[Connection] = set()
         self.free: list[Connection] = []
         self.sent = self.not_sent = self.in_flight = self.turn = 0
         self.begun, self.running = False, True
@@ -114,10 +115,12 @@ class Generator:
             for connection in idle:
                 connection.next()
         feeder = loop.create_task(self.feed(job.rate, begin, end)) if job.rate else None
-        await asyncio.sleep(job.warmup_s)
+        sent = not_sent = 0
+        if job.warmup_s:
+            await asyncio.sleep(job.warmup_s)
+            sent, not_sent = self.sent, self.not_sent
         cpu, counted = time.process_time(), time.perf_counter()
-        sent, not_sent = self.sent, self.not_sent
-        while (now := time.perf_counter()) < end and self.sent < job.max_requests:
+        while (now := time.perf_counter()) < end and (self.sent < job.max_requests or self.in_flight):
             await asyncio.sleep(min(0.05, end - now))
         stop = time.perf_counter()
         cpu_share = (time.process_time() - cpu) / (stop - counted)
@@ -128,6 +131,10 @@ class Generator:
         deadline = time.perf_counter() + GRACE_S
         while self.in_flight and time.perf_counter() < deadline:
             await asyncio.sleep(0.01)
+        unanswered, errors = self.in_flight, dict(self.errors)
+        for connection in self.connections:
+            connection.transport.close()
+        await asyncio.sleep(0.01)
         started, took = np.array(self.started), np.array(self.took)
         answered_at = started + took
         inside = (answered_at >= counted) & (answered_at <= stop)
@@ -138,8 +145,8 @@ class Generator:
             latency_s=took[inside],
             sent=sent,
             not_sent=not_sent,
-            unanswered=self.in_flight,
-            errors=dict(self.errors),
+            unanswered=unanswered,
+            errors=errors,
             cpu_share=cpu_share,
         )
 
@@ -185,6 +192,7 @@ class Generator:
 
     def lost(self, connection: Connection) -> None:
         connection.closed = True
+        self.connections.discard(connection)
         if connection in self.free:
             self.free.remove(connection)
         if connection.waiting:
@@ -204,6 +212,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self.generator.connections.add(self)
         self.generator.ready(self)
 
     def next(self) -> None:

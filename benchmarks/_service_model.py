@@ -43,8 +43,8 @@ def correlated_rows(n: int, seed: int) -> np.ndarray:
     return (rows * scale).astype(np.float32)
 
 
-def prepare(folder: Path) -> Workplace:
-    """Train and publish the small model in `folder`, beside copies of the shipped models."""
+def prepare(folder: Path, n_steps: int | None = None) -> Workplace:
+    """Train and publish the small model in `folder`, beside a copy of the shipped digits. `n_steps`: for tests."""
     from ebm.artifact import publish
     from ebm.card import model_card
     from ebm.config import read_yaml
@@ -53,10 +53,14 @@ def prepare(folder: Path) -> Workplace:
 
     place = Workplace(folder)
     np.save(folder / "rows.npy", correlated_rows(4000, 1))
-    detector = train(read_yaml(TrainConfig, CONFIG), base_dir=folder)
+    config = read_yaml(TrainConfig, CONFIG)
+    if n_steps is not None:
+        (term,) = config.terms
+        loop = term.training.model_copy(update={"n_steps": n_steps})
+        config = config.model_copy(update={"terms": (term.model_copy(update={"training": loop}),)})
+    detector = train(config, base_dir=folder)
     publish(detector, place.models, model_card(detector.manifest))
-    for name in ("digits",):
-        shutil.copytree(SHIPPED / name, place.models / name)
+    shutil.copytree(SHIPPED / "digits", place.models / "digits")
     return place
 
 

@@ -67,9 +67,12 @@ def run(
                     specs.append(Spec(name, best.command, best.ready, best.env, best.cwd, best.settings))
                 contenders[(peer, n)] = (name, PATHS[peer])
     with all_running(specs, logs) as servers:
-        same = agreement(servers, contenders, bodies)
+        same, refused = agreement(servers, contenders, bodies)
+        contenders = {key: value for key, value in contenders.items() if key[0] not in refused}
         rounds = _rounds(servers, contenders, bodies, pace)
-    return {"rounds": rounds, "swept": swept, "agreement": same, "rows": _rows(rounds, swept)}
+    out = _rows(rounds, swept)
+    out += [row("answers", why, False, f"single row: {TITLES[key]}") for key, why in refused.items()]
+    return {"rounds": rounds, "swept": swept, "agreement": same, "rows": out}
 
 
 def sweep(
@@ -110,30 +113,32 @@ def agreement(
     servers: dict[str, Server],
     contenders: dict[tuple[str, int], tuple[str, str]],
     bodies: dict[str, list[bytes]],
-) -> dict[str, float]:
-    """The largest difference in energy from this service's, over all rows sent, by server.
-
-    Raises:
-        RuntimeError: a server answers other energies, or none: then its speed means nothing.
-    """
+) -> tuple[dict[str, float], dict[str, str]]:
+    """The largest difference in energy from this service's, over all rows sent, by server; and who answers wrongly or
+    not at all, with why: the speed of those means nothing."""
     found: dict[str, np.ndarray] = {}
-    for key, (name, path) in {(key, c[0]): c for (key, _), c in contenders.items()}.items():
-        if name == "echo":
+    refused: dict[str, str] = {}
+    for (key, _), (name, path) in contenders.items():
+        if key == "echo":
             continue
-        with awake(servers[name]) as server:
-            found[" / ".join(key)] = np.array([_energy(server, path, body) for body in _body(key[0], bodies)])
-    expected = next(iter(found.values()))
+        try:
+            with awake(servers[name]) as server:
+                energies = [_energy(server, path, body) for body in _body(key, bodies)]
+            found[f"{key}, {name}"] = np.array(energies)
+        except RuntimeError as error:
+            refused[key] = str(error)
+    expected = found["service, service"]
     differences = {key: float(np.abs(energy - expected).max()) for key, energy in found.items()}
     for key, difference in differences.items():
         if not difference <= 1e-3 * max(1.0, float(np.abs(expected).max())):
-            raise RuntimeError(f"{key} answers other energies: by {difference}")
-    return differences
+            refused[key.split(",")[0]] = f"other energies: they differ by {difference}"
+    return differences, refused
 
 
 def _energy(server: Server, path: str, body: bytes) -> float:
     status, answer = server.request("POST", path, body)
     if status != 200:
-        raise RuntimeError(f"{server.spec.name}{path} answers {status}: {answer[:200]!r}")
+        raise RuntimeError(f"POST {path} answers {status}: {answer[:80]!r}")
     document = orjson.loads(answer)
     if "outputs" in document:
         return next(one["data"][0] for one in document["outputs"] if one["name"] == "energy")

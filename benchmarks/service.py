@@ -1,6 +1,6 @@
 """The service under load, beside LitServe, MLServer, FastAPI with pydantic lists, and a bare Starlette echo.
 
-    python benchmarks/service.py                      # everything, about half an hour
+    python benchmarks/service.py                      # everything, about forty minutes
     python benchmarks/service.py --quick              # a smoke run of every part; nothing is stored
     python benchmarks/service.py --only single batch  # some parts; the others keep what was stored
     python benchmarks/service.py --skip-peers         # without LitServe and MLServer
