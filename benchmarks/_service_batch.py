@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from _service_load import Job
+from _service_job import Job
 from _service_measure import Pace, failures, measure, median, ratio, row, spread
 from _service_model import BLOCK_ROWS, JSON, NPY, Workplace, as_instances, as_npy, blocks, http
 from _service_servers import Server, all_running, awake

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from _service_load import Job, Load
+from _service_job import Job, Load
 from _service_measure import Pace, Running, failures, figures, median, row
 from _service_model import Workplace, as_instances, digit_rows, http, single_rows
 from _service_servers import Server, running

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _service_load import Job, Load
+from _service_job import Job, Load
 from _service_servers import Server
 
 GENERATOR = Path(__file__).with_name("_service_load.py")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _service_load import Job
+from _service_job import Job
 from _service_measure import Pace, failures, measure, median, row
 from _service_model import NPY, Workplace, as_instances, as_npy, digit_rows, http, single_rows
 from _service_servers import Server, running

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from _service_load import Job
+from _service_job import Job
 from _service_measure import Pace, Running, failures, figures, row
 from _service_model import Workplace, as_instances, http, publish_copy, single_rows
 from _service_servers import Server, running

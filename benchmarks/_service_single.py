@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from _service_load import Job
+from _service_job import Job
 from _service_measure import Pace, failures, figures, measure, median, ratio, row, spread
 from _service_measure import Running as Generating
 from _service_model import Workplace, as_instances, as_tensor, http, single_rows
