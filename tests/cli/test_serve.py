@@ -101,7 +101,8 @@ def test_it_serves_counts_together_drains_and_leaves_nothing(
 
         def all_have_answered() -> bool:
             nonlocal n
-            assert running.ask("POST", "/v1/models/plain/score", ROW)[0] == 200
+            status, said = running.ask("POST", "/v1/models/plain/score", ROW)
+            assert status == 200, (said, running.log.read_text())
             n += 1
             return workers == 1 or _workers_that_answered(made[0]) == workers
 
@@ -126,7 +127,9 @@ def test_it_serves_counts_together_drains_and_leaves_nothing(
         until(lambda: not running.listens())
         late.send(ROW[5:])
         answer = late.getresponse()
-        assert answer.status == 200 and len(json.loads(answer.read())["p_value"]) == 1
+        body = answer.read()
+        assert answer.status == 200, (body, running.log.read_text())
+        assert len(json.loads(body)["p_value"]) == 1
         late.close()
         assert running.process.wait(60) == 0
     assert list(tmp_path.glob("ebm-*")) == []
