@@ -103,8 +103,9 @@ def _row(document: dict[str, Any], width: int, shape: tuple[int, ...]) -> QuickR
         return None
     values = values.astype(np.float64, copy=False)
     # The sum of squares bounds every number.
-    if not np.dot(values, values) < SAFE**2:
-        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.dot(values, values) < SAFE**2:
+            return None
     return QuickRow(values.reshape(1, *shape), document.get("fpr"), document.get("fdr"))
 
 

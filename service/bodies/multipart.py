@@ -106,9 +106,8 @@ class _Reader:
         content = b"".join(self._parts)
         filename = disposition.get(b"filename")
         if filename is not None or b"content-type" in self._headers:
-            kind = self._headers.get(b"content-type", b"").decode("latin-1")
-            shown = (filename or b"").decode("utf-8", "replace")[:80] or f"file {len(self.form.files)}"
-            self.form.files.append(File(shown, kind, content, name))
+            kind, shown = _shown(self._headers.get(b"content-type", b"")), _shown(filename or b"")
+            self.form.files.append(File(shown or f"file {len(self.form.files)}", kind, content, name))
             if len(self.form.files) > self.max_files:
                 raise _Enough
             return

@@ -125,6 +125,7 @@ def _usual(rows: Any, wanted: Takes) -> np.ndarray | None:
     if array.dtype != np.float32:
         array = array.astype(np.float64, copy=False)
     # The sum of squares bounds every cell, in one pass; NaN and infinity fail the comparison, too.
-    if not np.vdot(array, array) < SAFE**2:
-        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        if not np.vdot(array, array) < SAFE**2:
+            return None
     return array if array.ndim == len(wanted.shape) + 1 else array.reshape(len(array), *wanted.shape)
