@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import errors, headers, openapi, telemetry
 from service.auth import Auth
+from service.bodies.budget import Budget
 from service.drift import Drift, DriftCollector
 from service.engine import Engine
 from service.registry import Loaded, Registry
@@ -97,6 +98,7 @@ def create_app(settings: Settings | None = None) -> App:
 
     engine = Engine(
         queue_size=settings.queue_size,
+        queue_rows=settings.queue_rows,
         task_queue_size=settings.task_queue_size,
         active_tasks=settings.active_tasks,
         max_batch_rows=settings.max_batch_rows,
@@ -123,7 +125,9 @@ def create_app(settings: Settings | None = None) -> App:
 
     # The stock documentation pages load scripts from elsewhere; /openapi.json is enough.
     app = App(title="EBM service", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.services = Services(settings, registry, engine, metrics, Auth.of(settings), lately)
+    app.services = Services(
+        settings, registry, engine, metrics, Auth.of(settings), lately, Budget(settings.max_held_bytes)
+    )
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, DirectRoute)]
     direct = headers.install(Direct(app.behind, routes), settings)
     watched = telemetry.RequestTelemetry(direct, metrics=metrics, settings=settings)

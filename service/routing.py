@@ -23,6 +23,7 @@ from service import errors
 
 if TYPE_CHECKING:
     from service.auth import Auth
+    from service.bodies.budget import Budget
     from service.drift import Drift
     from service.engine import Engine
     from service.registry import Registry
@@ -43,6 +44,7 @@ class Services:
     metrics: Metrics
     auth: Auth
     drift: Drift
+    budget: Budget
 
 
 def services(request: Request) -> Services:
@@ -62,7 +64,11 @@ class DirectRoute(APIRoute):
         """Raises a Problem: 401, 403, 429 where keys or rates are configured; and what the endpoint raises."""
         if self.needs is not None:
             services(request).auth.check(request, self.needs)
-        return await self.endpoint(request, **request.path_params)
+        try:
+            return await self.endpoint(request, **request.path_params)
+        finally:
+            if "held_bytes" in request.scope:
+                services(request).budget.give_back(request)
 
 
 class _Score(DirectRoute):

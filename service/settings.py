@@ -107,6 +107,9 @@ class LimitSettings(BaseModel):
     max_decompressed_bytes: Bytes = Field(
         default=256 * 2**20, description="bytes of a body once gzip, Parquet or Arrow compression is undone"
     )
+    max_held_bytes: Bytes = Field(
+        default=512 * 2**20, description="bytes of the bodies of all requests in work; more are answered 429"
+    )
     max_rows: Count = Field(default=10_000, description="rows of one score request")
     max_denoise_rows: Count = Field(default=256, description="rows of one denoise request")
     max_explain_rows: Count = Field(default=256, description="rows of one explain request")
@@ -123,6 +126,9 @@ class EngineSettings(BaseModel):
     """Engine."""
 
     queue_size: Count = Field(default=256, description="score requests that may wait")
+    queue_rows: Count = Field(
+        default=65_536, description="rows that these requests may hold together; a request that is alone may hold more"
+    )
     task_queue_size: Count = Field(
         default=16, description="denoise and generate requests under way or waiting"
     )

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from ebm.errors import BadInput, Cancelled
 from service.bodies.media import header
 from service.errors import Problem
+from service.routing import services
 
 # zlib's way to say which format it should expect: gzip; zlib (which HTTP calls deflate).
 WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
@@ -44,7 +45,9 @@ async def read_body(request: Request, limit: int, decompressed_limit: int | None
     if encoding == "identity":
         return body
     # A few bytes may hold many: never on the event loop.
-    return await run_in_threadpool(inflate, body, encoding, decompressed_limit or limit)
+    inflated = await run_in_threadpool(inflate, body, encoding, decompressed_limit or limit)
+    services(request).budget.take(request, len(inflated))
+    return inflated
 
 
 async def _receive(request: Request, limit: int) -> bytes:
@@ -58,6 +61,7 @@ async def _receive(request: Request, limit: int) -> bytes:
         size += len(part)
         if size > limit:
             raise too_large(limit, "max_body_bytes")
+        services(request).budget.take(request, len(part))
         if not message.get("more_body", False):
             return b"".join([*parts, part]) if parts else part
         parts.append(part)

@@ -130,6 +130,7 @@ class Limits(BaseModel):
 
     max_body_bytes: int
     max_decompressed_bytes: int
+    max_held_bytes: int
     max_rows: int
     max_denoise_rows: int
     max_explain_rows: int
@@ -141,6 +142,7 @@ class Limits(BaseModel):
     max_values: int
     max_pixels: int
     queue_size: int
+    queue_rows: int
     task_queue_size: int
     timeout_s: float
     max_timeout_s: float
