@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ebm.errors import BadInput
 from service.bodies import read_document
@@ -19,16 +18,17 @@ IGNORED = {
 IGNORED_PREFIX = "triton_"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """An output that is asked for, as bytes after the JSON or within it."""
 
     name: str
     binary: bool
 
 
-@dataclass(frozen=True, slots=True)
-class InferRequest:
+ALL = {binary: [Wanted(name, binary) for name in OUTPUTS] for binary in (False, True)}
+
+
+class InferRequest(NamedTuple):
     """raw: the whole body as bytes of the one input tensor, whose datatype and shape are the model's; then `inputs`
     is empty."""
 
@@ -51,14 +51,16 @@ def read_request(body: bytes, header: str | None) -> InferRequest:
     """
     text, rest = split(body, header)
     if header is not None and not text:
-        return InferRequest(None, [], [Wanted(name, False) for name in OUTPUTS], raw=rest)
+        return InferRequest(None, [], ALL[False], raw=rest)
     document = _read_json(text)
+    binary, fpr, fdr = None, None, None
     parameters = _parameters(document, "the request")
-    binary = _flag(parameters, "binary_data_output", "the request")
-    _refuse_unknown(parameters)
-    fpr, fdr = _rate(parameters, "fpr"), _rate(parameters, "fdr")
-    if fpr is not None and fdr is not None:
-        raise BadInput("give fpr or fdr, not both")
+    if parameters:
+        _refuse_unknown(parameters)
+        binary = _flag(parameters, "binary_data_output", "the request")
+        fpr, fdr = _rate(parameters, "fpr"), _rate(parameters, "fdr")
+        if fpr is not None and fdr is not None:
+            raise BadInput("give fpr or fdr, not both")
     return InferRequest(
         _id(document.get("id")), _read_inputs(document, rest), _read_outputs(document, binary), fpr, fdr
     )
@@ -128,7 +130,7 @@ def _read_input(one: dict[str, Any], name: str, rest: memoryview) -> Tensor:
 def _read_outputs(document: dict[str, Any], binary: bool | None) -> list[Wanted]:
     given = document.get("outputs")
     if given is None or given == []:
-        return [Wanted(name, bool(binary)) for name in OUTPUTS]
+        return ALL[bool(binary)]
     if not isinstance(given, list):
         raise BadInput("'outputs' must be a list")
     found: list[Wanted] = []

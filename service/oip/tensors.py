@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,8 +16,7 @@ MOST_DIMENSIONS = 8
 LARGEST = 2**62
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """`data` is what JSON held, `content` the bytes after it: one of them is None. Nothing of either is read yet, so
     that who knows the model can refuse a name or a shape first."""
 
