@@ -12,7 +12,7 @@ ROW = {"instances": [[41.0, 3100.0, 1.75]] * 2}
 PATH = "/v1/models/people/score"
 
 
-def scope(client: Any) -> dict[str, Any]:
+def scope() -> dict[str, Any]:
     return {
         "type": "http", "method": "POST", "path": PATH, "raw_path": PATH.encode(), "query_string": b"",
         "headers": [(b"content-type", b"application/json")], "http_version": "1.1", "scheme": "http",
@@ -46,11 +46,11 @@ def test_bodies_of_all_requests_have_a_limit_together(serve: Callable[..., Any])
 
             return send
 
-        first = asyncio.create_task(client.app(scope(client), slowly, into(answers[0])))
+        first = asyncio.create_task(client.app(scope(), slowly, into(answers[0])))
         await first_part_in.wait()
         await asyncio.sleep(0)
         assert budget.held == len(big) - 1
-        await client.app(scope(client), at_once, into(answers[1]))
+        await client.app(scope(), at_once, into(answers[1]))
         rest.set()
         await first
         return answers
