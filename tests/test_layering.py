@@ -30,6 +30,9 @@ MAY_IMPORT = {
     "attribution": FOUNDATION | {"samplers", "steps"},
     "nearest": FOUNDATION | {"attribution", "parzen", "samplers", "steps"},
     "conditional": FOUNDATION | {"energies", "parzen", "samplers", "steps"},
+    "compare": FOUNDATION | {"cells", "energies", "preprocessing", "samplers", "steps"},
+    "classify": FOUNDATION | {"answers", "cells", "energies", "preprocessing", "steps"},
+    "drift": {"calibration"},
     "trimming": FOUNDATION | {"energies"},
     "leave_one_out": FOUNDATION | {"energies", "training"},
 }

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ebm.cli.compose import compose
 from ebm.cli.denoise import denoise
 from ebm.cli.evaluate import evaluate
 from ebm.cli.explain import explain
@@ -57,5 +58,6 @@ def root(
 for command in (train, evaluate, score, explain, denoise, impute, generate):
     app.command()(command)
 app.command(cls=Serve)(serve)
+app.add_typer(compose, name="compose")
 app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")

@@ -67,8 +67,8 @@ def generate(
     made = drive(steps, "sampling", as_json)
 
     # Before the samples: whoever sees these finds the snapshots complete.
-    snapshots = None if made.snapshots is None else _write_snapshots(made.snapshots, output)
-    _write(made.samples, output, detector)
+    snapshots = None if made.snapshots is None else write_snapshots(made.snapshots, output)
+    write_samples(made.samples, output, detector)
     if as_json:
         about = {"model": detector.name, "version": detector.version, "n": n, "seed": seed}
         print_json(
@@ -78,7 +78,8 @@ def generate(
         say(f"{output}: {n} samples, seed {seed}" + (f"; {snapshots}" if snapshots else ""))
 
 
-def _write(samples: Any, output: Path, detector: Detector) -> None:
+def write_samples(samples: Any, output: Path, detector: Detector) -> None:
+    """Write samples of a detector's kind in the form that the output's suffix says."""
     import pyarrow as pa
 
     from ebm.cli.output import write_npy, write_table
@@ -98,7 +99,7 @@ def _write(samples: Any, output: Path, detector: Detector) -> None:
         write_table(pa.table({name: flat[:, i] for i, name in enumerate(names)}), output)
 
 
-def _write_snapshots(snapshots: Any, output: Path) -> Path:
+def write_snapshots(snapshots: Any, output: Path) -> Path:
     """<OUT>.snapshots.npy, or, for tables, which no array can hold, .parquet with a column `snapshot`."""
     from ebm.cli.output import write_npy, write_table
 

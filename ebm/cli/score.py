@@ -68,14 +68,14 @@ def score(
     rows = read_rows(file, detector.columns, detector.input_shape, detector.manifest.input)
     if fpr is None and fdr is None:
         fpr = detector.manifest.calibration.default_fpr
-    scores = _score(detector, rows.values, fpr, fdr, as_json)
+    scores = score_in_chunks(detector, rows.values, fpr, fdr, as_json)
     note = detector.calibration.note(fpr=fpr, fdr=fdr, rows=len(rows.values))
     if note and not as_json:
         say(f"note: {note}")
     flagged = int(scores["is_anomaly"].sum())
 
     if output is None and as_json:
-        print_json({**_about(detector, fpr, fdr, note), **_for_json(scores)})
+        print_json({**_about(detector, fpr, fdr, note), **for_json(scores)})
         return
     table = rows.table if rows.table is not None else own_columns(rows.values, detector.columns)
     write_table(replace_columns(table, scores), output)
@@ -87,9 +87,10 @@ def score(
         say(f"{output}: {len(rows.values)} rows, {flagged} anomalies at {rate}")
 
 
-def _score(
+def score_in_chunks(
     detector: Detector, values: np.ndarray, fpr: float | None, fdr: float | None, as_json: bool
 ) -> dict[str, np.ndarray]:
+    """energy, anomaly_score, p_value and is_anomaly of all rows, under a progress bar."""
     import numpy as np
 
     from ebm.calibration import benjamini_hochberg
@@ -128,7 +129,7 @@ def _about(detector: Detector, fpr: float | None, fdr: float | None, note: str |
     }
 
 
-def _for_json(scores: dict[str, np.ndarray]) -> dict:
+def for_json(scores: dict[str, np.ndarray]) -> dict:
     """Columns as lists; JSON has no infinity, so such energies are null and their rows are named."""
     import numpy as np
 
