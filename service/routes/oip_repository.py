@@ -12,9 +12,11 @@ from service.bodies import read_body, read_document
 from service.openapi import body
 from service.routes.oip import TAG, answer
 from service.routing import scoped, services
-from service.schemas.oip import IndexEntry, IndexRequest, LoadAnswer, LoadRequest, UnloadAnswer, failures
+from service.schemas.oip import IndexEntry, IndexRequest, LoadAnswer, UnloadAnswer, failures
 
 router = APIRouter(prefix="/v2/repository", tags=[TAG], route_class=scoped("admin"))
+INDEX_BODY = body(IndexRequest, required=False)
+INDEX_BODY["content"]["application/json"]["examples"] = {"those that answer": {"value": {"ready": True}}}
 
 
 async def index(request: Request) -> Response:
@@ -33,7 +35,7 @@ router.add_api_route(
     methods=["POST"],
     response_model=list[IndexEntry],
     responses=failures(400, 401, 403, 413, 415, 429),
-    openapi_extra={"requestBody": body(IndexRequest, required=False)},
+    openapi_extra={"requestBody": INDEX_BODY},
     route_class_override=scoped("score"),
 )
 
@@ -42,7 +44,6 @@ router.add_api_route(
     "/models/{name}/load",
     response_model=LoadAnswer,
     responses=failures(400, 401, 403, 404, 413, 415, 429, 503),
-    openapi_extra={"requestBody": body(LoadRequest, required=False)},
 )
 async def load(request: Request, name: str) -> Response:
     """Look for the model anew, and have the version that its bare name means in memory."""
@@ -57,7 +58,6 @@ async def load(request: Request, name: str) -> Response:
     "/models/{name}/unload",
     response_model=UnloadAnswer,
     responses=failures(400, 401, 403, 404, 413, 415, 429),
-    openapi_extra={"requestBody": body(LoadRequest, required=False)},
 )
 async def unload(request: Request, name: str) -> Response:
     """Answer 503 for all versions of the model until it is loaded again. Requests under way are answered."""

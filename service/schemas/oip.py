@@ -138,14 +138,6 @@ class IndexEntry(BaseModel):
     reason: str
 
 
-class LoadRequest(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    parameters: dict[str, Any] | None = Field(
-        None, description="a `config` or files of one's own are refused"
-    )
-
-
 class LoadAnswer(BaseModel):
     name: str
     load: Literal[True]
