@@ -7,7 +7,10 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONUNBUFFERED=1 \
     OMP_NUM_THREADS=1 \
-    MPLCONFIGDIR=/tmp/matplotlib
+    MPLCONFIGDIR=/tmp/matplotlib \
+    EBM_HOST=0.0.0.0 \
+    EBM_PORT=8000 \
+    EBM_CACHE_DIR=/tmp/models
 
 WORKDIR /app
 
@@ -18,7 +21,7 @@ RUN pip install -c constraints.txt torch
 COPY pyproject.toml README.md LICENSE ./
 COPY ebm ebm
 COPY service service
-RUN pip install -c constraints.txt . && useradd --system --uid 10001 --no-create-home ebm
+RUN pip install -c constraints.txt ".[otel]" && useradd --system --uid 10001 --no-create-home ebm
 
 # Models are only ever read; mount a volume over /app/models to serve your own.
 COPY models models
@@ -26,5 +29,6 @@ COPY models models
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=3s --start-period=30s \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-CMD ["ebm", "serve", "--host", "0.0.0.0", "--port", "8000"]
+  CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"EBM_PORT\"]}/healthz', timeout=2)"]
+# Every setting is a variable: docs/settings.md. SIGTERM finishes accepted work, within EBM_DRAIN_S seconds.
+CMD ["ebm", "serve"]
