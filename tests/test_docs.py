@@ -128,6 +128,16 @@ def test_the_client_document_runs(address: str, monkeypatch: pytest.MonkeyPatch,
     assert session["both"][0].rank.tolist() == session["scores"].rank.tolist()
 
 
+def test_the_client_in_the_readme_runs(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n([^`]*ebm\.client.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(compile(block.replace(ADDRESS, address), "README.md", "exec"), {})
+    assert "p_value" in capsys.readouterr().out
+
+
 def test_every_path_of_the_api_is_in_the_documents(address: str) -> None:
     text = "".join((ROOT / name).read_text("utf-8") for name in DOCUMENTS if (ROOT / name).exists())
     for path in httpx.get(f"{address}/openapi.json").json()["paths"]:

@@ -77,7 +77,8 @@ def _adapt(operation: dict[str, Any], scope: str | None, keys: bool) -> None:
         answers.pop("422")
     if scope is None:
         return
-    for status, answer in problems(401, 403, 429).items():
+    late = [408] if "requestBody" in operation else []
+    for status, answer in problems(401, 403, *late, 429).items():
         answers.setdefault(str(status), answer)
     operation["security"] = [{name: []} for name in KEYS]
     if not keys:
@@ -90,7 +91,10 @@ def _adapt(operation: dict[str, Any], scope: str | None, keys: bool) -> None:
 def _exemplify(path: str, operation: dict[str, Any], served: list[Loaded]) -> None:
     """Name a model that can, and show its requests."""
     action = path.rsplit("/", 1)[-1]
-    found = {one: examples(one.detector).get(action, {}) for one in served}
+    if path.startswith("/v1/compose/"):
+        action = f"compose/{action}"
+    detectors = [one.detector for one in served]
+    found = {one: examples(one.detector, detectors).get(action, {}) for one in served}
     able = [one for one in served if found[one]] or served
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path" and able:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,51 @@ def row_of(detector: Detector) -> list[Any]:
     return image.reshape(detector.input_shape).round(1).tolist()
 
 
-def examples(detector: Detector) -> Examples:
-    """Operation -> title -> JSON body, for what this model can do."""
+def examples(detector: Detector, others: Sequence[Detector] = ()) -> Examples:
+    """Operation -> title -> JSON body, for what this model can do.
+
+    Args:
+        others: models that may be composed with it, where they take the same input.
+    """
     row = row_of(detector)
-    found: Examples = {"score": {"one row at fpr 0.05": {"instances": [row], "fpr": 0.05}}}
+    one, can = {"instances": [row]}, detector.can
+    found: Examples = {"score": {"one row at fpr 0.05": {**one, "fpr": 0.05}}}
     if detector.columns is not None:
         record = dict(zip(detector.columns, row, strict=True))
         found["score"]["a record by column name, at fdr 0.1"] = {"records": [record], "fdr": 0.1}
     found["infer"] = {"one row": example_request(detector.preprocessor.schema(), row)}
-    if "denoise" in detector.can:
-        found["denoise"] = {"one row, noise estimated": {"instances": [row]}}
-    if "generate" in detector.can:
+    found["compare"] = {"two rows, energies only": {"a": [row], "b": [_varied(row)], "path": False}}
+    if "explain" in can:
+        found["explain"] = {"one row, its three columns that matter most": {**one, "top": 3}}
+    if "classify" in can:
+        found["classify"] = {"one row": one}
+    if "denoise" in can:
+        found["denoise"] = {"one row, noise estimated": one}
+    if "impute" in can:
+        found["impute"] = {"one gap, four draws": {"instances": [_without_first(row)], "n_draws": 4}}
+    if "generate" in can:
         found["generate"] = {"four samples": {"n": 4, "seed": 1}}
+    fits = [other for other in others if _same_input(other, detector) and other.name != detector.name]
+    terms = [{"model": name, "weight": 1.0} for name in (detector.name, *(other.name for other in fits[:1]))]
+    found["compose/score"] = {"normal by all": {"terms": terms, **one}}
+    if all("generate" in other.can for other in (detector, *fits[:1])):
+        found["compose/generate"] = {"two samples": {"terms": terms, "n": 2, "seed": 1, "n_steps": 2}}
     return found
+
+
+def _same_input(a: Detector, b: Detector) -> bool:
+    return a.kind == b.kind and a.input_shape == b.input_shape and a.columns == b.columns
+
+
+def _without_first(row: list[Any]) -> list[Any]:
+    """The row with its first cell or pixel missing."""
+    return [_without_first(row[0]) if isinstance(row[0], list) else None, *row[1:]]
+
+
+def _varied(row: list[Any]) -> list[Any]:
+    """The row with the first of its numbers a tenth smaller."""
+    if isinstance(row[0], list):
+        return [_varied(row[0]), *row[1:]]
+    is_number = [isinstance(cell, int | float) and not isinstance(cell, bool) for cell in row]
+    at = is_number.index(True) if True in is_number else None
+    return [cell * 0.9 if j == at else cell for j, cell in enumerate(row)]

@@ -70,7 +70,9 @@ def test_every_post_runs_with_each_of_its_examples(client: Any, document: dict[s
             except (AssertionError, ValueError) as error:
                 pytest.fail(f"{path}, example {title!r}: {error}")
             shown.setdefault(path, set()).add(model)
-        assert method != "post" or not content or path in shown, f"{path} has no example"
+        # Neither of the two models has classes.
+        bare = method != "post" or not content or path.endswith("/classify")
+        assert bare or path in shown, f"{path} has no example"
     both = {"blobs", "people"}
     assert shown["/v1/models/{name}/score"] == both
     assert shown["/v1/models/{name}/denoise"] == shown["/v1/models/{name}/generate"] == {"blobs"}
