@@ -15,6 +15,35 @@ from starlette.types import Receive, Scope, Send
 from ebm.errors import BadArtifact, BadConfig, BadInput, Cancelled, Diverged, EBMError, Unsupported
 
 MEDIA_TYPE = "application/problem+json"
+# The last part of a problem's type, for clients to tell apart what shares a status.
+SLUGS = {
+    "bad-input": "422: the body, a row, a cell, an option",
+    "body-timeout": "408: the body did not arrive in time",
+    "body-too-large": "413: the body, or what it unpacks to",
+    "client-gone": "499: for the log; nobody reads it",
+    "deadline-passed": "504: X-Timeout-Seconds, or the server's limit",
+    "diverged": "422: the sampler left the numbers; take a smaller step",
+    "http-error": "what the framework refused",
+    "internal": "500: the server's fault; its log has the reason",
+    "limit-exceeded": "422: names the limit and its setting",
+    "method-not-allowed": "405",
+    "missing-scope": "403: the API key may do other things",
+    "model-refused": "503: the model's files are unsound",
+    "model-unloaded": "503: an administrator took it out of memory",
+    "models-unreadable": "503: the folder or URL of models cannot be read now",
+    "no-models": "503: there is nothing to serve",
+    "not-acceptable": "406: no answer of a media type in Accept",
+    "not-found": "404: no such path",
+    "queue-full": "429: more work than can be done; Retry-After says when",
+    "rate-limited": "429: more requests than the key or address may make; Retry-After says when",
+    "shutting-down": "503: ask another replica",
+    "unauthorized": "401: no API key, or an unknown one",
+    "unknown-model": "404",
+    "unknown-version": "404",
+    "unsupported": "422: the model cannot do it; names what it can",
+    "unsupported-content-encoding": "415",
+    "unsupported-media-type": "415",
+}
 
 
 class Problem(Exception):
