@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -138,3 +139,18 @@ def test_what_is_wrong_is_said_in_the_protocols_words(url, name, rows):
     for model, inputs, options, words in wrong:
         with pytest.raises(httpx.HTTPStatusError, match=words):
             infer(url, model, inputs, **options)
+
+
+def test_the_document_runs(url, monkeypatch, capsys):
+    for one in (
+        InferenceRESTClient,
+        InferInput,
+        InferRequest,
+        RESTConfig,
+    ):  # which the package itself would offer
+        monkeypatch.setattr(package, one.__name__, one, raising=False)
+    monkeypatch.chdir(MODELS.parent)
+    text = (MODELS.parent / "docs" / "open-inference-protocol.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n([^`]*kserve.*?)^```", text, re.MULTILINE | re.DOTALL)
+    exec(compile(block.replace("http://127.0.0.1:8000", url), "the document", "exec"), {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == OUTPUTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,13 @@ def test_what_is_wrong_is_said_in_the_protocols_words(client, name, rows):
     with pytest.raises(InferenceServerException, match="no version '99'") as caught:
         client.infer(name, [tensor(rows)], model_version="99")
     assert caught.value.status() == "404"
+
+
+def test_the_document_runs(server, monkeypatch, capsys):
+    monkeypatch.chdir(MODELS.parent)
+    text = (MODELS.parent / "docs" / "open-inference-protocol.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n([^`]*tritonclient.*?)^```", text, re.MULTILINE | re.DOTALL)
+    session: dict[str, Any] = {}
+    exec(compile(block.replace("127.0.0.1:8000", server), "the document", "exec"), session)
+    session["client"].close()
+    assert session["result"].as_numpy("p_value").shape == (4,) and "False" in capsys.readouterr().out
