@@ -21,6 +21,10 @@ import pytest
 from live_server import live_server
 
 from ebm import artifact
+from ebm.answers import Scores
+from service import oip
+from service.oip import write_response
+from service.oip.protocol import ALL
 from service.openapi.examples import row_of
 from service.settings import Settings
 
@@ -36,7 +40,7 @@ package.__path__ = list(spec.submodule_search_locations or ())
 sys.modules["kserve"] = package
 
 from kserve.inference_client import InferenceRESTClient, RESTConfig  # noqa: E402
-from kserve.protocol.infer_type import InferInput, InferRequest, RequestedOutput  # noqa: E402
+from kserve.protocol.infer_type import InferInput, InferRequest, InferResponse, RequestedOutput  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,17 @@ def test_a_table_one_tensor_a_column(url):
     inputs = [tensor(rows[:, j].copy(), j % 2 == 0, column) for j, column in enumerate(detector.columns)]
     response = infer(url, "breast-cancer", inputs)
     np.testing.assert_array_equal(values(response, "energy"), detector.energies(rows))
+
+
+def test_numbers_that_json_cannot_hold_are_nan_to_the_client():
+    energy = np.array([1, np.inf], np.float32)
+    scores = Scores(
+        energy, energy.astype(float), np.ones(2), np.zeros(2, bool), np.ones(2, int), 0.05, None, None
+    )
+    for binary, seen in ((False, [1, np.nan]), (True, [1, np.inf])):
+        body, length = write_response(oip.InferRequest(None, [], ALL[binary]), scores, "m", "1")
+        response = InferResponse.from_bytes(body, length or len(body))
+        np.testing.assert_array_equal(values(response, "energy"), np.array(seen, np.float32))
 
 
 def test_health(url, name):

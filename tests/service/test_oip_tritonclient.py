@@ -14,6 +14,9 @@ from live_server import live_server
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from ebm import artifact
+from ebm.answers import Scores
+from service.oip import InferRequest, write_response
+from service.oip.protocol import ALL
 from service.openapi.examples import row_of
 from service.settings import Settings
 
@@ -145,6 +148,17 @@ def test_requests_that_are_not_waited_for(server, name, rows, scores):
         calls = [client.async_infer(name, [tensor(rows)]) for _ in range(8)]
         for call in calls:
             check(call.get_result(timeout=60), scores)
+
+
+def test_numbers_that_json_cannot_hold_are_nan_to_the_client():
+    energy = np.array([1, np.inf], np.float32)
+    scores = Scores(
+        energy, energy.astype(float), np.ones(2), np.zeros(2, bool), np.ones(2, int), 0.05, None, None
+    )
+    for binary, seen in ((False, [1, np.nan]), (True, [1, np.inf])):
+        body, length = write_response(InferRequest(None, [], ALL[binary]), scores, "m", "1")
+        result = triton.InferResult.from_response_body(body, header_length=length)
+        np.testing.assert_array_equal(result.as_numpy("energy"), np.array(seen, np.float32))
 
 
 def test_health_and_metadata(client, name):
