@@ -15,7 +15,7 @@ from ebm.detector import Detector
 from ebm.errors import BadInput
 from service.bodies import csv, media
 from service.bodies.arrow import read_arrow
-from service.bodies.json_rows import check_records, read_document, take_rows
+from service.bodies.json_rows import check_records, read_document, require_flat, take_rows
 from service.bodies.limits import Limits
 from service.bodies.media import ARROW_FILE, ARROW_STREAM, CSV, JPEG, JSON, MULTIPART, NPY, PARQUET, PNG, ROWS
 from service.bodies.multipart import File, read_form
@@ -65,6 +65,7 @@ def read(
         BadInput, Problem: as `read_rows`, but for cells that do not fit the model, which `Read.check` finds.
     """
     if media_type == JSON:
+        require_flat(body, takes(detector), limits.rows)
         document = read_document(body)
         rows, named = take_rows(document, takes(detector), query)
         asked = read_options(document, query, options)

@@ -13,6 +13,23 @@ from ebm.detector import Detector
 from ebm.errors import BadInput
 from service.bodies.options import take_flag
 from service.bodies.takes import Takes, as_input, takes
+from service.errors import limit_exceeded
+
+# Smaller bodies may hold what they like.
+LARGE = 2**20
+
+
+def require_flat(body: bytes, wanted: Takes, max_rows: int) -> None:
+    """Refuse a large body of far more lists and objects than its rows can have: each takes some 20 times its bytes.
+
+    Raises:
+        Problem: 422.
+    """
+    if len(body) > LARGE:
+        found = body.count(b"[") + body.count(b"{")  # brackets within texts among them
+        most = 4 * (max_rows + 10) * (wanted.width + 2)
+        if found > most:
+            raise limit_exceeded("lists and objects", found, most, "max_rows")
 
 
 def read_document(body: bytes) -> dict[str, Any]:

@@ -116,6 +116,8 @@ BOMBS = {
     "npy of many dimensions": (PEOPLE, corpus.NPY, corpus.npy_claim("(" + "1," * 40 + ")"), 422, "impossible shape"),
     "deep JSON": (PEOPLE, corpus.JSON, b'{"instances":' + b"[" * 200_000 + b"]" * 200_000 + b"}", 422, ""),
     "deep JSON with NaN": (PEOPLE, corpus.JSON, b'{"instances":[NaN,' + b'{"a":' * 100_000 + b"}", 422, "not JSON"),
+    "JSON of empty lists": (PEOPLE, corpus.JSON, b'{"instances":[' + b"[]," * 1_200_000 + b"[]]}", 422, "lists and"),
+    "JSON of empty objects": (PEOPLE, corpus.JSON, b'{"records":[' + b"{}," * 1_200_000 + b"{}]}", 422, "lists and"),
     "NaN": (PEOPLE, corpus.JSON, b'{"instances": [[41, NaN, 1]]}', 422, "is missing (NaN)"),
     "ragged rows": (PEOPLE, corpus.JSON, b'{"instances": [[41, 1, 1], [2]]}', 422, "row 1"),
     "PNG that claims to be huge": (BLOBS, corpus.PNG, corpus.png_claim(60_000, 60_000), 422, "limit"),
