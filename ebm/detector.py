@@ -97,7 +97,9 @@ class Detector:
         x = torch.from_numpy(rows)
         if len(x) <= CHUNK:
             return self._scoring(x.to(self.device)).float().cpu().numpy()[:n]
-        return torch.cat([self._scoring(part.to(self.device)).float().cpu() for part in x.split(CHUNK)]).numpy()[:n]
+        return torch.cat(
+            [self._scoring(part.to(self.device)).float().cpu() for part in x.split(CHUNK)]
+        ).numpy()[:n]
 
     def score(self, values: Any, *, fpr: float | None = None, fdr: float | None = None) -> Scores:
         """Energies, p-values and labels of rows (N, ...) in user units.
@@ -208,6 +210,10 @@ class Detector:
         for i, step in enumerate(chain, 1):
             x = step
             yield Progress(i, n_steps)
+        bad = (~torch.isfinite(x.flatten(1)).all(1)).nonzero()
+        if len(bad):
+            row = int(bad[0])
+            raise BadInput(f"row {row}: it lies too far from the training data to be denoised", row=row)
         return self._to_user(x)
 
     # -- generation -------------------------------------------------------------------------------------------------

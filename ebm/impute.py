@@ -95,6 +95,8 @@ def impute_steps(
         if source.donors is not None:
             usable = None if donor_missing is None else ~((gaps.float() @ donor_missing.float().T) > 0)
             proposal = Proposal.at(source.donors, part, gaps[:, owners.to(device)], discrete, usable)
+            weights = proposal.log_weights
+            _require_near(weights.isnan().any(1) | weights.isneginf().all(1), index)
             inner = corrected_draws(source.pooled, proposal, n_draws, N_STEPS, generator)
         else:
             assert source.noise_conditional is not None
@@ -113,6 +115,7 @@ def impute_steps(
                 draws, mean, share = stop.value
                 break
             yield Progress(first, len(at))
+        _require_near(~mean.isfinite().all(1), index)
         pictures = preprocessor.kind == "image"
         if source.donors is None and (pictures or bool(discrete.any())):
             draws = cells.project(preprocessor, draws.flatten(0, 1)).reshape(draws.shape)
@@ -143,6 +146,15 @@ def impute_steps(
         draws=[completed([part[:, i] for part in kept]) for i in range(n_draws)] if keep_draws else None,
         acceptance=float(np.average([s for s, _ in accepted], weights=weights)) if accepted else None,
     )
+
+
+def _require_near(bad: Tensor, index: np.ndarray) -> None:
+    """bad (B,): rows, whose numbers are `index` (B,), from which nothing follows for their gaps."""
+    if bool(bad.any()):
+        row = int(index[int(bad.nonzero()[0])])
+        raise BadInput(
+            f"row {row}: what is there lies too far from the training data to fill its gaps", row=row
+        )
 
 
 def _donor_missing(preprocessor: Any, donors: Parzen | None) -> Tensor | None:

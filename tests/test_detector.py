@@ -101,6 +101,26 @@ def test_denoising_brings_noisy_pictures_nearer(tiny: Detector, digits: np.ndarr
             tiny.denoise(noisy, **options)
 
 
+@pytest.mark.parametrize("method", ["posterior_mean", "langevin"])
+def test_a_row_too_far_away_to_be_denoised_is_named(tiny: Detector, digits: np.ndarray, method: str) -> None:
+    rows = digits[:4].astype(float)
+    rows[2, 3, 3] = 1e30
+    with pytest.raises(BadInput, match="row 2: it lies too far") as caught:
+        tiny.denoise(rows, method=method)  # type: ignore[arg-type]
+    assert caught.value.row == 2
+
+
+def test_langevin_denoising_is_by_seed(tiny: Detector, digits: np.ndarray) -> None:
+    options = {"sigma": 0.5, "method": "langevin"}
+    a, b, c = (tiny.denoise(digits[:3], **options, seed=s) for s in (1, 1, 2))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 0.1
+    assert len(list(tiny.denoise_steps(digits[:3], **options))) == 50  # type: ignore[arg-type]
+    for wrong in ({"method": "magic"}, {"seed": -1}):
+        with pytest.raises(BadInput, match=next(iter(wrong))):
+            tiny.denoise(digits[:1], **wrong)  # type: ignore[arg-type]
+
+
 def test_denoising_a_row_does_not_depend_on_its_batch(tiny: Detector, digits: np.ndarray) -> None:
     rng = np.random.default_rng(0)
     noisy = digits[:8] + 8 * rng.normal(size=(8, 8, 8)) * np.linspace(0.05, 1.5, 8)[:, None, None]

@@ -162,6 +162,9 @@ def test_bad_arguments_and_rows(detector: Detector, holes: np.ndarray) -> None:
     assert caught.value.row == 2
     with pytest.raises(BadInput, match="not a number"):
         detector.impute([["x"] * 13])
+    with pytest.raises(BadInput, match="row 3: .* too far from the training data") as caught:
+        detector.impute(np.where(np.arange(48 * 13).reshape(48, 13) == 3 * 13 + 5, 1e30, holes))
+    assert caught.value.row == 3
 
 
 def test_a_noise_conditional_network_fills_without_donors(holes: np.ndarray) -> None:

@@ -43,7 +43,10 @@ def test_a_gaussian_image_is_filled_from_its_conditional() -> None:
     covariance = sd[:, None] * sd * (0.4 * torch.eye(12) + 0.6 * factor[:, None] * factor)
     mean = torch.linspace(-0.3, 0.3, 12)
     term = GaussianImages(Gaussian(mean, torch.cholesky_inverse(torch.linalg.cholesky(covariance))))
-    encoded = torch.distributions.MultivariateNormal(mean, covariance).sample((20,))
+    noise = torch.randn(20, 12, generator=generator)
+    encoded = mean + noise @ torch.linalg.cholesky(covariance).T
+    # The two rows to fill lie well off the mean, so that what is seen tells much of what is not.
+    encoded[:2] = mean + torch.tensor([[1.5], [-1.2]]) * sd * factor
     images = ScaleImage(0, 10)
     rows = (5 + 5 * encoded.reshape(20, C, H, W).permute(0, 2, 3, 1)).double().numpy()
     images.fit(rows)
@@ -69,7 +72,7 @@ def test_a_gaussian_image_is_filled_from_its_conditional() -> None:
         # The error of a mean of 600 draws is 4% of a standard deviation, and the last noise level, .05, shrinks a tenth
         # of what the observed pixels tell; which is far more than that.
         np.testing.assert_allclose((filled - expected.numpy()) / sd, 0, atol=0.22)
-        assert np.abs((mean[hidden] - expected).numpy() / sd).max() > 0.5
+        assert np.abs((mean[hidden] - expected).numpy() / sd).max() > 1
         np.testing.assert_allclose(spread / sd, 1, atol=0.1)
 
 
