@@ -56,8 +56,9 @@ class Load:
 
     def save(self, path: Path) -> None:
         head = {key: value for key, value in vars(self).items() if not isinstance(value, np.ndarray)}
-        arrays = {"status": self.status, "sent_at": self.sent_at, "latency_s": self.latency_s}
-        np.savez(path, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays)
+        arrays = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8)}
+        arrays |= {"status": self.status, "sent_at": self.sent_at, "latency_s": self.latency_s}
+        np.savez(path, allow_pickle=False, **arrays)
 
     @classmethod
     def read(cls, path: Path) -> Load:

@@ -113,7 +113,7 @@ def digit_rows(n_requests: int, rows: int) -> list[np.ndarray]:
     """Rows of the shipped digits' data, as the digits model takes them."""
     from sklearn.datasets import load_digits
 
-    values = load_digits().data.astype(np.float32)
+    values = np.asarray(load_digits(return_X_y=True)[0], np.float32)
     take = np.random.default_rng(4).integers(0, len(values), (n_requests, rows))
     return [values[i] for i in take]
 
