@@ -236,6 +236,11 @@ def check_same_input(a: Detector, b: Detector) -> None:
         j, one, two = next((j, one, two) for j, (one, two) in enumerate(pairs) if one != two)
         how = "the same columns in another order" if set(a.columns) == set(b.columns) else "other columns"
         raise BadInput(f"{_name(b)} has {how} than {_name(a)}: column {j} is {two!r}, not {one!r}")
+    types = [{c["name"]: c.get("type") for c in d.preprocessor.schema().get("columns", ())} for d in (a, b)]
+    for name, one in types[0].items():
+        two = types[1].get(name)
+        if one is not None and two is not None and one != two:
+            raise BadInput(f"column {name!r} is {one} in {_name(a)}, {two} in {_name(b)}", column=name)
     if a.kind == "image":
         one, two = ((d.preprocessor.schema()["low"], d.preprocessor.schema()["high"]) for d in (a, b))
         if one != two:

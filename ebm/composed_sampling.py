@@ -89,6 +89,8 @@ def mixture_steps(
     check_arguments(n, seed, n_steps, keep_every)
     for detector in detectors:
         require_sampler(detector)
+    if len({getattr(detector.preprocessor, "frame", False) for detector in detectors}) > 1:
+        raise Unsupported("some of these models give tables, others arrays: their samples cannot be mixed")
     draw = np.random.default_rng(seed)
     share = np.array(weights) / np.sum(weights)
     which = draw.choice(len(share), n, p=share)

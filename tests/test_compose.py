@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from analytic_detectors import analytic_detector, gaussian, standardize
@@ -13,7 +14,9 @@ from ebm.compose import Composition
 from ebm.detector import Detector
 from ebm.energies.analytic import Gaussian
 from ebm.errors import BadInput
+from ebm.fitting import fit_detector
 from ebm.preprocessing import ScaleImage
+from ebm.training.config import ModelConfig
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal([1, 2], [3, 0.5], (199, 2))
@@ -196,3 +199,14 @@ class _Flat(nn.Module):
 
     def forward(self, x: torch.Tensor, sigma: float | None = None) -> torch.Tensor:
         return self.energy(x.flatten(1), sigma)
+
+
+def test_columns_must_have_one_type() -> None:
+    config = {"preprocessing": {"kind": "mixed"}, "terms": [{"name": "k", "energy": {"kind": "kernel"}}]}
+    numbers, words = [1, 2, 3] * 10, ["1", "2", "3"] * 10
+    one, two = (
+        fit_detector(ModelConfig.model_validate(config), t, t)
+        for t in (pa.table({"x": RNG.normal(size=30), "y": y}) for y in (numbers, words))
+    )
+    with pytest.raises(BadInput, match="column 'y' is numeric in .*, categorical in"):
+        Composition([one, two])

@@ -10,7 +10,7 @@ import torch
 from analytic_detectors import ANNEALED, PLAIN, analytic_detector, gaussian, standardize
 
 from ebm.compose import Composition
-from ebm.composed_energy import affine
+from ebm.composed_energy import affine, member
 from ebm.detector import Detector
 from ebm.errors import BadConfig, BadInput, Diverged, Unsupported
 from ebm.preprocessing import MixedConfig, ScaleImage
@@ -180,3 +180,20 @@ def test_affine_maps_are_the_preprocessing() -> None:
     factor, shift = affine(table)
     np.testing.assert_allclose(factor * ROWS + shift, table.transform(ROWS), rtol=1e-5, atol=1e-6)
     assert torch.isfinite(torch.tensor(factor)).all()
+
+
+def test_tables_and_arrays_do_not_mix() -> None:
+    a = model([0.0, 0.0], [1.0, 1.0], PLAIN)
+    b = model([0.0, 0.0], [1.0, 1.0], PLAIN)
+    b.preprocessor.frame = True  # type: ignore[attr-defined]
+    with pytest.raises(Unsupported, match="some of these models give tables"):
+        Composition([a, b], mode="either").generate(2)
+
+
+def test_the_way_between_two_models_coordinates_is_exact() -> None:
+    a = model([0.0, 0.0], [1.0, 1.0], PLAIN, (3, -1), (2, 0.5))
+    b = model([0.0, 0.0], [1.0, 1.0], PLAIN, (-5, 7), (0.25, 8))
+    way = member(b, 1.0, a).way
+    there = torch.from_numpy(a.preprocessor.transform(ROWS)) * way.factor + way.shift
+    np.testing.assert_allclose(there.numpy(), b.preprocessor.transform(ROWS), rtol=1e-4, atol=1e-4)
+    assert way.size == pytest.approx((2 / 0.25 * 0.5 / 8) ** 0.5)

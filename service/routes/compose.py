@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +12,7 @@ from starlette.responses import Response
 
 from ebm.answers import Generated
 from ebm.compose import ComposedScores, Composition
-from ebm.steps import Progress, Steps
-from service import answers
-from service.binary import write_npy, write_png
+from service import answers, samples
 from service.bodies import JSON, NPY, PNG, media, read_body, read_document, read_only_options, read_options
 from service.bodies.options import query_of
 from service.bodies.rows import INLINE_CELLS_BYTES
@@ -33,7 +30,6 @@ from service.schemas.compose import (
     Term,
 )
 from service.schemas.problems import problems
-from service.settings import Settings
 from service.terms import find_terms, rows_for_each, score_each
 from service.work import run_steps
 
@@ -93,9 +89,11 @@ async def generate(request: Request) -> Response:
     sample by one model's own sampler. By `Accept`: JSON, npy or PNG, as of one model."""
     settings = services(request).settings
     options = await read_only_options(request, ComposeGenerateRequest, settings)
+    samples.check_steps(options.n_steps or 1, settings)
     models = await find_terms(request, options.terms, needs="generate")
     composition = _composition(models, options.terms, options.mode)
-    media_type = answers.choose(request.headers.get("accept"), _offers(composition))
+    first = composition.detectors[0]
+    media_type = answers.choose(request.headers.get("accept"), samples.offers(first, JSON))
     if options.n > settings.max_samples:
         raise limit_exceeded("n", options.n, settings.max_samples, "max_samples")
     chain = options.model_dump(exclude={"terms", "mode"})
@@ -103,7 +101,9 @@ async def generate(request: Request) -> Response:
         request,
         models[0],
         "compose/generate",
-        lambda: _bounded(composition.generate_steps(**chain), options, composition, settings),
+        lambda: samples.bounded(
+            composition.generate_steps(**chain), options.n, options.keep_every, first, settings
+        ),
     )
     if media_type == JSON:
         return answers.json_answer(
@@ -113,10 +113,10 @@ async def generate(request: Request) -> Response:
                     {"model": one.name, "version": one.version, "weight": term.weight}
                     for one, term in zip(models, options.terms, strict=True)
                 ],
-                "columns": composition.detectors[0].columns,
+                "columns": first.columns,
                 "seed": options.seed,
                 "samples": answers.rows_of(made.samples),
-                "snapshots": _snapshots(made.snapshots),
+                "snapshots": samples.rows_or_none(made.snapshots),
             }
         )
     return _binary(made, media_type, options.n, models)
@@ -134,49 +134,12 @@ def _composition(
     return Composition(detectors, weights, mode=mode, scale=scale, temperature=temperature)
 
 
-def _bounded(
-    steps: Steps[Progress, None, Generated],
-    options: ComposeGenerateRequest,
-    composition: Composition,
-    settings: Settings,
-) -> Steps[Progress, None, Generated]:
-    """`steps`, refused after the first where the whole is over a limit: before, its length is unknown."""
-    first = next(steps)
-    in_all = first.n_total * (len(composition.detectors) if options.mode == "product" else 1)
-    if in_all > settings.max_steps:
-        raise limit_exceeded("steps of all models", in_all, settings.max_steps, "max_steps")
-    states = 1 + (first.n_total // options.keep_every if options.keep_every else 0)
-    values = states * options.n * math.prod(composition.detectors[0].input_shape)
-    if values > settings.max_values:
-        raise limit_exceeded("numbers in the answer", values, settings.max_values, "max_values")
-    yield first
-    return (yield from steps)
-
-
-def _offers(composition: Composition) -> list[str]:
-    detector = composition.detectors[0]
-    if any(getattr(d.preprocessor, "frame", False) for d in composition.detectors):
-        return [JSON]  # cells that are not all numbers
-    pictures = [PNG] if detector.kind == "image" and detector.preprocessor.shape[0] in (1, 3) else []
-    return [JSON, NPY, *pictures]
-
-
-def _snapshots(kept: Any) -> Any:
-    return kept if kept is None or isinstance(kept, np.ndarray) else [answers.rows_of(one) for one in kept]
-
-
 def _binary(made: Generated, media_type: str, n: int, models: Sequence[Loaded]) -> Response:
-    """(n, ...), or with snapshots (k + 1, n, ...), the samples last; as a picture one line a snapshot."""
-    detector = models[0].detector
+    """(n, ...), or as npy and PNG with snapshots (k + 1, n, ...), the samples last."""
     everything, per_line = made.samples, None
-    if made.snapshots is not None:
-        everything = np.concatenate([made.snapshots, made.samples[None]])
-        per_line = n
-    if media_type == NPY:
-        content = write_npy(everything)
-    else:
-        flat = everything.reshape(-1, *detector.input_shape)
-        content = write_png(flat, detector.preprocessor.schema(), per_line=per_line)
+    if made.snapshots is not None and media_type not in samples.TABLES:
+        everything, per_line = np.concatenate([made.snapshots, made.samples[None]]), n
+    content = samples.encode(everything, media_type, models[0].detector, per_line=per_line)
     names, versions = (" ".join(getattr(one, field) for one in models) for field in ("name", "version"))
     return answers.binary_answer(content, media_type, names, versions)
 
@@ -196,7 +159,7 @@ router.add_api_route(
     methods=["POST"],
     response_class=Response,
     responses={
-        200: {"model": ComposeGenerateAnswer, "content": binary(NPY, PNG)},
+        200: {"model": ComposeGenerateAnswer, "content": binary(NPY, *samples.TABLES, PNG)},
         **problems(406),
         **PROBLEMS,
     },

@@ -136,6 +136,8 @@ def test_samples_as_npy_and_png(client: Any) -> None:
     npy = client.post(GENERATE, json=body, headers={"accept": "application/x-npy"})
     assert np.load(io.BytesIO(npy.content), allow_pickle=False).shape == (3, 3, 6, 5)
     assert npy.headers["x-model"] == "blobs blobs" and npy.headers["x-model-version"] == "2 1"
+    csv = client.post(GENERATE, json=body, headers={"accept": "text/csv"})
+    assert csv.status_code == 200 and len(csv.text.strip().splitlines()) == 4
     for keep in (3, 0):
         png = client.post(GENERATE, json={**body, "keep_every": keep}, headers={"accept": "image/png"})
         assert Image.open(io.BytesIO(png.content)).format == "PNG"
@@ -146,7 +148,8 @@ def test_samples_as_npy_and_png(client: Any) -> None:
     ("change", "said"),
     [
         ({"n": 17}, "17 is over the limit of 16"),
-        ({"n_steps": 51}, "512 is over the limit of 500"),
+        ({"n_steps": 101}, "506 is over the limit of 500"),
+        ({"n_steps": 501}, "501 is over the limit of 500"),
         ({"n": 16, "n_steps": 10, "keep_every": 2}, "over the limit of 10000"),
         ({"terms": [{"model": "people"}]}, "cannot generate"),
         ({"terms": [{"model": "blobs", "weight": -1.0}]}, "positive weight"),
