@@ -19,7 +19,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from service.telemetry.tally import ModelTally, Tally
+from service.telemetry.tally import ModelTally, RouteTally, Tally
 
 SHARED_DIR = "PROMETHEUS_MULTIPROC_DIR"
 MODEL_STATES = ("loaded", "available", "evicted", "unloaded", "refused")
@@ -101,32 +101,29 @@ class Metrics:
         self.model_bytes = Gauge(
             "ebm_model_bytes", "Memory of the loaded models", registry=r, multiprocess_mode="livesum"
         )
-        self._of_request: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._of_request: dict[tuple[str, str, int], RouteTally] = {}
+        self._seconds: dict[tuple[str, str], Tally] = {}
+        self._flagged: dict[str, int] = {}
         self._of_model: dict[str, ModelTally] = {}
         self._requests, self._rows = Tally(BATCH_REQUESTS), Tally(BATCH_ROWS)
         self._batches = threading.Lock()
         self._own: list[Any] = []
 
     def answered(self, method: str, route: str, status: int, seconds: float, problem: str | None) -> None:
-        """One request; `problem` is the slug of its problem document. Costs a few microseconds."""
-        key = (method, route, status)
-        children = self._of_request.get(key)
-        if children is None:
-            # The labels are routes of ours, never what a client sent, so that the cache stays small.
-            children = (
-                self.requests.labels(method, route, str(status)),
-                self.seconds.labels(method, route),
-            )
-            self._of_request[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
+        """One request; `problem` is the slug of its problem document. Shown from the next `publish` on."""
+        counts = self._of_request.get((method, route, status))
+        if counts is None:
+            # The labels are routes of ours, never what a client sent, so that the tables stay small.
+            seconds_tally = self._seconds.setdefault((method, route), Tally(SECONDS))
+            counts = self._of_request[method, route, status] = RouteTally(seconds_tally)
+        counts.answers += 1
+        counts.seconds.add(seconds)
         if status in (401, 403, 408, 413, 429, 503):
             self.refusals.labels(str(status), problem or "other").inc()
 
     def flagged(self, model: str, rows: int) -> None:
         """Rows that were labelled anomalous."""
-        if rows:
-            self.anomalies.labels(model).inc(rows)
+        self._flagged[model] = self._flagged.get(model, 0) + rows
 
     def batch(self, model: str, requests: int, anomaly_score: np.ndarray, p_value: np.ndarray) -> None:
         """One inference batch: scores (n,) and p-values (n,) of the rows of `requests` requests. In one thread; shown
@@ -140,7 +137,15 @@ class Metrics:
         tally.add(anomaly_score, p_value, LOW_P_VALUE)
 
     def publish(self) -> None:
-        """Add what batches counted to the metrics."""
+        """Add what requests and batches counted to the metrics. In the event loop."""
+        for (method, route, status), counts in self._of_request.items():
+            self.requests.labels(method, route, str(status)).inc(counts.answers)
+            counts.answers = 0
+        for (method, route), seconds in self._seconds.items():
+            seconds.publish(self.seconds.labels(method, route))
+        for model, rows in self._flagged.items():
+            self.anomalies.labels(model).inc(rows)
+        self._flagged.clear()
         with self._batches:
             self._requests.publish(self.batch_requests)
             self._rows.publish(self.batch_rows)

@@ -92,10 +92,12 @@ class RequestTelemetry:
             "path": path[:LONGEST_PATH],
             "status": status,
             "milliseconds": round(seconds * 1000, 2),
-            **logs.about(scope),
+            "request_id": request_id,
             "level": "info",
             "timestamp": datetime.now(UTC),
         }
+        if "api_key" in scope or "trace_id" in scope:
+            line |= logs.about(scope)
         if problem is not None:
             line["problem"] = problem
         logs.LINES.later(logs.dumps(line))

@@ -1,4 +1,4 @@
-"""Counts of inference batches, kept in plain numbers until somebody asks: a batch of one row costs the same as a score.
+"""Counts of requests and batches, kept in plain numbers until somebody asks.
 
 prometheus-client takes about a microsecond for each increment, several where workers share files; a batch has twenty.
 """
@@ -41,6 +41,13 @@ class Tally:
         if self.total:
             histogram._sum.inc(self.total)
         self.counts[:], self.total = 0, 0.0
+
+
+class RouteTally:
+    """Answers of one route with one status; their times go to the tally of the route."""
+
+    def __init__(self, seconds: Tally):
+        self.answers, self.seconds = 0, seconds
 
 
 class ModelTally:
