@@ -169,8 +169,9 @@ def test_one_who_waits_for_a_body_can_be_cancelled() -> None:
     async def receive() -> Any:
         try:
             await asyncio.sleep(60)
-        finally:
+        except asyncio.CancelledError:
             ended.append(True)
+            raise
 
     async def read() -> None:
         task = asyncio.ensure_future(in_time(receive, 60)())  # type: ignore[arg-type]
