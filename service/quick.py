@@ -75,7 +75,7 @@ class QuickResponse(Response):
         self.status_code, self.background, self.body = 200, None, content
         self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body})
 
