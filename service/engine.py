@@ -35,6 +35,7 @@ class Engine:
         active_tasks: int = 2,
         max_batch_rows: int = 4096,
         part_s: float = 0.02,
+        inline_s: float = 0.0,
         chunk_steps: int = 10,
         chunk_s: float = 0.05,
         clock: Callable[[], float] = time.monotonic,
@@ -45,7 +46,12 @@ class Engine:
         self.queue_size, self.queue_rows, self.task_queue_size = queue_size, queue_rows, task_queue_size
         self.clock = clock
         self._scoring = ScoringThread(
-            max_batch_rows=max_batch_rows, part_s=part_s, clock=clock, on_start=on_start, on_batch=on_batch
+            max_batch_rows=max_batch_rows,
+            part_s=part_s,
+            inline_s=inline_s,
+            clock=clock,
+            on_start=on_start,
+            on_batch=on_batch,
         )
         self._turns = TurnsThread(
             active=active_tasks,

@@ -6,6 +6,7 @@ rows does not hold up one of a single row: of each part, at most half is the old
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -18,11 +19,13 @@ import numpy as np
 
 from ebm.data import concat_rows
 from service.errors import ShuttingDown
+from service.pace import Pace
 from service.row_scores import row_scores
-from service.tasks import Results, Scorer, ScoreTask, deliver
+from service.tasks import Results, Scorer, ScoreTask, deliver, deliver_here
 
 Clock = Callable[[], float]
 OnBatch = Callable[[Any, int, np.ndarray, np.ndarray], None]
+Deliver = Callable[[Results], None]
 SMALLEST_PART = 64
 HAND_OVER_S = 0.05
 
@@ -35,16 +38,19 @@ class ScoringThread:
         *,
         max_batch_rows: int,
         part_s: float,
+        inline_s: float,
         clock: Clock,
         on_start: Callable[[], None],
         on_batch: OnBatch,
     ):
-        self.max_batch_rows, self.part_s, self.clock = max_batch_rows, part_s, clock
+        self.max_batch_rows, self.part_s, self.inline_s, self.clock = max_batch_rows, part_s, inline_s, clock
         self._on_start, self._on_batch = on_start, on_batch
         self._queue: queue.SimpleQueue[list[ScoreTask] | None] = queue.SimpleQueue()
         self._gathered: list[ScoreTask] = []
         self._open: dict[Scorer, deque[ScoreTask]] = {}
-        self._row_s: dict[int, float] = {}  # seconds a row, by the id of the scorer
+        self._pace = Pace()
+        # Held by whoever scores: the thread, or for moments the event loop.
+        self._at_work = threading.Lock()
         self._rate = 0.0  # requests a second, lately
         self._give_up_at = float("inf")
         # Each counted by one thread only, so that no lock is needed.
@@ -64,7 +70,28 @@ class ScoringThread:
 
     def _hand_over(self) -> None:
         gathered, self._gathered = self._gathered, []
-        self._queue.put(gathered)
+        if self._quick(gathered) and self._at_work.acquire(blocking=False):
+            try:
+                self._sort(gathered)
+                for scorer in list(self._open):
+                    self._serve(scorer, deliver_here)
+                left = bool(self._open)
+            finally:
+                self._at_work.release()
+            if left:  # a batch takes so many rows at most
+                self._queue.put([])
+        else:
+            self._queue.put(gathered)
+
+    def _quick(self, tasks: list[ScoreTask]) -> bool:
+        """Whether these tasks, all that there are, take less time than two threads lose to each other."""
+        if self.depth > len(tasks):
+            return False
+        rows: dict[Scorer, int] = {}
+        for task in tasks:
+            rows[task.scorer] = rows.get(task.scorer, 0) + len(task.values)
+        expected = [self._pace.expect(scorer, n) for scorer, n in rows.items()]
+        return sum(one if one is not None else math.inf for one in expected) <= self.inline_s
 
     @property
     def depth(self) -> int:
@@ -91,22 +118,24 @@ class ScoringThread:
         self._on_start()
         stopping = False
         while True:
-            if not self._open and not stopping:
-                stopping |= self._sort(self._queue.get())
-            try:
-                while True:
-                    stopping |= self._sort(self._queue.get_nowait())
-            except queue.Empty:
-                pass
+            arrived = [self._queue.get()] if not self._open and not stopping else []
             if stopping and not self._open and self.depth:  # accepted, but not handed over yet
                 with suppress(queue.Empty):
-                    self._sort(self._queue.get(timeout=HAND_OVER_S))
-            if stopping and (not self.depth or self.clock() >= self._give_up_at):
-                self._finish([(t, ShuttingDown()) for tasks in self._open.values() for t in tasks])
-                self._open.clear()
-                return
-            for scorer in list(self._open):
-                self._serve(scorer)
+                    arrived.append(self._queue.get(timeout=HAND_OVER_S))
+            with suppress(queue.Empty):
+                while True:
+                    arrived.append(self._queue.get_nowait())
+            with self._at_work:
+                for tasks in arrived:
+                    stopping |= self._sort(tasks)
+                if stopping and (not self.depth or self.clock() >= self._give_up_at):
+                    self._finish(
+                        [(t, ShuttingDown()) for tasks in self._open.values() for t in tasks], deliver
+                    )
+                    self._open.clear()
+                    return
+                for scorer in list(self._open):
+                    self._serve(scorer, deliver)
 
     def _sort(self, tasks: list[ScoreTask] | None) -> bool:
         """Put tasks to those of their models; whether it was the sign to stop."""
@@ -114,14 +143,14 @@ class ScoringThread:
             self._open.setdefault(task.scorer, deque()).append(task)
         return tasks is None
 
-    def _serve(self, scorer: Scorer) -> None:
+    def _serve(self, scorer: Scorer, deliver: Deliver) -> None:
         """One part of what waits for one model."""
         started, now = time.perf_counter(), self.clock()
         stopped: Results = [(t, why) for t in self._open[scorer] if (why := t.reason_to_stop(now))]
         if stopped:
             gone = {id(t) for t, _ in stopped}
             self._open[scorer] = deque(t for t in self._open[scorer] if id(t) not in gone)
-            self._finish(stopped)
+            self._finish(stopped, deliver)
         if not self._open[scorer]:
             del self._open[scorer]
             return
@@ -129,9 +158,7 @@ class ScoringThread:
         rows = sum(stop - start for _, start, stop in slices)
         finished = self._run(scorer, slices)
         seconds = max(time.perf_counter() - started, 1e-9)
-        self._row_s[id(scorer)] = 0.7 * self._row_s.get(id(scorer), seconds / rows) + 0.3 * seconds / rows
-        if len(self._row_s) > 1000:  # ids of models long gone
-            self._row_s.clear()
+        self._pace.observe(scorer, rows, seconds)
         if finished:
             pace = len(finished) / seconds
             self._rate = 0.9 * self._rate + 0.1 * pace if self._rate else pace
@@ -141,14 +168,14 @@ class ScoringThread:
                 self._open[scorer] = remaining
             else:
                 del self._open[scorer]
-            self._finish(finished)
+            self._finish(finished, deliver)
 
     def _part(self, scorer: Scorer) -> list[tuple[ScoreTask, int, int]]:
         """Which rows of which tasks come next, the oldest task first."""
-        row_s = self._row_s.get(id(scorer))
-        budget = self.max_batch_rows
-        if row_s is not None:
-            budget = min(budget, max(SMALLEST_PART, int(self.part_s / row_s)))
+        within = self._pace.rows_within(scorer, self.part_s)
+        budget = (
+            self.max_batch_rows if within is None else min(self.max_batch_rows, max(SMALLEST_PART, within))
+        )
         tasks = self._open[scorer]
         slices = []
         for i, task in enumerate(tasks):
@@ -190,7 +217,7 @@ class ScoringThread:
             first = last
         return results
 
-    def _finish(self, results: Results) -> None:
+    def _finish(self, results: Results, deliver: Deliver) -> None:
         if results:
             self._done_tasks += len(results)
             self._done_rows += sum(len(task.values) for task, _ in results)

@@ -94,12 +94,13 @@ def deliver(results: Results) -> None:
         loops.setdefault(result[0].future.get_loop(), []).append(result)
     for loop, mine in loops.items():
         try:
-            loop.call_soon_threadsafe(_resolve, mine)
+            loop.call_soon_threadsafe(deliver_here, mine)
         except RuntimeError:  # the loop is closed: nobody waits
             pass
 
 
-def _resolve(results: Results) -> None:
+def deliver_here(results: Results) -> None:
+    """`deliver`, in the event loop of all these tasks."""
     for task, answer in results:
         if task.future.done():
             continue

@@ -163,7 +163,38 @@ async def test_a_part_is_as_long_as_it_may_take(make: Callable[..., Engine]) -> 
     engine, scorer = make(part_s=0.1), Slow()
     await answer(engine.submit_score(scorer, rows(*range(64)), timeout_s=WAIT))
     await answer(engine.submit_score(scorer, rows(*range(300)), timeout_s=WAIT))
-    assert scorer.batches[0] == 64 and 64 <= scorer.batches[1] <= 100
+    # Sizes are told apart to within a factor of two.
+    assert scorer.batches[0] == 64 and 64 <= scorer.batches[1] <= 150
+
+
+async def test_what_takes_no_time_is_scored_in_the_event_loop(make: Callable[..., Engine]) -> None:
+    class Noting(FakeScorer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.threads: list[int] = []
+
+        def energies(self, values: np.ndarray) -> np.ndarray:
+            self.threads.append(threading.get_ident())
+            return super().energies(values)
+
+    here = threading.get_ident()
+    engine, scorer = make(inline_s=1e9, max_batch_rows=2), Noting()
+    for _ in range(2):  # at first nothing is known of its pace
+        await answer(engine.submit_score(scorer, rows(1), timeout_s=WAIT))
+        await asyncio.sleep(0.05)  # the thread has turned to waiting again
+    assert scorer.threads[0] != here and scorer.threads[1] == here
+    # More than a batch may hold: the rest is for the thread, which may be at it at once.
+    tasks = [engine.submit_score(scorer, rows(i, i + 1), timeout_s=WAIT) for i in range(3)]
+    assert [(await answer(task))[0] for task in tasks] == [[0, 1], [1, 2], [2, 3]]
+    assert scorer.threads[2] == here and here not in scorer.threads[3:]
+    # While the thread is busy, nothing waits for it in the event loop.
+    await held(engine, other := FakeScorer())
+    waits = engine.submit_score(scorer, rows(1), timeout_s=WAIT)
+    await asyncio.sleep(0.01)
+    assert not waits.future.done()
+    other.gate.set()
+    await answer(waits)
+    assert engine.depth() == {"score": 0, "task": 0}
 
 
 async def test_a_bad_request_fails_alone(make: Callable[..., Engine]) -> None:
