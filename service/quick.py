@@ -19,9 +19,9 @@ from service import score_columns
 from service.answers import json_answer
 from service.bodies import JSON, Rows
 from service.bodies.takes import SAFE, takes
+from service.engine.row_scores import RowScore
 from service.registry import Loaded
 from service.routing import services
-from service.row_scores import RowScore
 from service.work import score_row, score_rows
 
 # Headers that ask for something, and what they may say here.

@@ -17,11 +17,11 @@ from ebm.errors import BadInput, Unsupported
 from ebm.steps import Progress, Steps
 from service.bodies.media import header
 from service.engine import Engine
+from service.engine.row_scores import RowScore
+from service.engine.tasks import Merge, Task
 from service.registry import Loaded
 from service.routing import services
-from service.row_scores import RowScore
 from service.settings import Settings
-from service.tasks import Merge, Task
 from service.telemetry.tracing import inference
 
 

@@ -18,7 +18,7 @@ class Serve(TyperCommand):
     """Its help ends with all settings."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        from service.settings_document import as_text
+        from service.settings import as_text
 
         super().format_help(ctx, formatter)
         typer.echo(as_text())
@@ -26,7 +26,7 @@ class Serve(TyperCommand):
 
 def _print_settings(wanted: bool) -> None:
     if wanted:
-        from service.settings_document import as_markdown
+        from service.settings import as_markdown
 
         typer.echo(as_markdown(), nl=False)
         raise typer.Exit
@@ -72,7 +72,7 @@ def serve(
 
     Example: ebm serve --models models --port 8000
     """
-    from service.read_settings import read_settings, unknown_variables
+    from service.settings import read_settings, unknown_variables
 
     options = {
         "host": host,

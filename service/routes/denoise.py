@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from service import answers, samples
 from service.bodies import IGNORE_UNKNOWN, JSON, NPY, PNG, ROWS, read_rows
+from service.engine.tasks import Merge
 from service.openapi import binary, body, parameters
 from service.routing import scoped, services, versioned
 from service.schemas.denoise import DenoiseAnswer, DenoiseOptions, DenoiseRequest
 from service.schemas.problems import problems
-from service.tasks import Merge
 from service.work import find, run_steps
 
 router = APIRouter(prefix="/v1", tags=["samples"], route_class=scoped("generate"))

@@ -13,8 +13,8 @@ import pytest
 from ebm.errors import BadInput, Cancelled
 from ebm.steps import Progress
 from service.engine import Engine
+from service.engine.tasks import Merge
 from service.errors import DeadlinePassed, ShuttingDown, TooMany
-from service.tasks import Merge
 
 WAIT = 20.0  # how long a test waits for what must come
 pytestmark = pytest.mark.anyio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.pace import Pace
+from service.engine.pace import Pace
 
 
 class Model:

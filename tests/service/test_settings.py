@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from ebm.errors import BadConfig
-from service.read_settings import read_settings, unknown_variables
-from service.settings import GROUPS, Settings
-from service.settings_document import as_markdown, as_text
+from service.settings import Settings, as_markdown, as_text, read_settings, unknown_variables
+from service.settings.settings import GROUPS
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

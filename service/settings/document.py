@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from service.settings import FILE_VARIABLE, GROUPS, PREFIX
+from service.settings.settings import FILE_VARIABLE, GROUPS, PREFIX
 
 HEAD = f"""# Settings
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from ebm.data import concat_rows
+from service.engine.pace import Pace
+from service.engine.row_scores import row_scores
+from service.engine.tasks import Results, Scorer, ScoreTask, deliver, deliver_here
 from service.errors import ShuttingDown
-from service.pace import Pace
-from service.row_scores import row_scores
-from service.tasks import Results, Scorer, ScoreTask, deliver, deliver_here
 
 Clock = Callable[[], float]
 OnBatch = Callable[[Any, int, np.ndarray, np.ndarray], None]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from ebm.errors import BadConfig
-from service.settings import FILE_VARIABLE, PREFIX, Settings
+from service.settings.settings import FILE_VARIABLE, PREFIX, Settings
 
 
 def read_settings(file: Path | None = None, **given: Any) -> Settings:

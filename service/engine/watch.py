@@ -9,8 +9,8 @@ from collections.abc import Callable
 from starlette.requests import Request
 
 from ebm.errors import Cancelled
+from service.engine.tasks import Task
 from service.errors import DeadlinePassed
-from service.tasks import Task
 
 LOOK_S = 0.25
 

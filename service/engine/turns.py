@@ -14,8 +14,8 @@ from typing import Any
 
 from ebm.data import concat_rows
 from ebm.steps import Progress, Steps
+from service.engine.tasks import LongTask, Results, deliver
 from service.errors import ShuttingDown
-from service.tasks import LongTask, Results, deliver
 
 Clock = Callable[[], float]
 NICE = 10

@@ -17,7 +17,7 @@ from pydantic_settings import (
 )
 
 from service.api_keys import ApiKey, Rate
-from service.settings_file import read_file
+from service.settings.file import read_file
 
 PREFIX = "EBM_"
 FILE_VARIABLE = "EBM_CONFIG"
@@ -127,7 +127,8 @@ class EngineSettings(BaseModel):
 
     queue_size: Count = Field(default=256, description="score requests that may wait")
     queue_rows: Count = Field(
-        default=65_536, description="rows that these requests may hold together; a request that is alone may hold more"
+        default=65_536,
+        description="rows that these requests may hold together; a request that is alone may hold more",
     )
     task_queue_size: Count = Field(
         default=16, description="denoise and generate requests under way or waiting"

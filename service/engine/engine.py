@@ -14,11 +14,11 @@ from typing import Any
 
 from ebm.data import Values
 from ebm.steps import Progress, Steps
+from service.engine.scoring import OnBatch, ScoringThread
+from service.engine.tasks import LongTask, Merge, Scorer, ScoreTask
+from service.engine.turns import TurnsThread
+from service.engine.watch import Watch
 from service.errors import ShuttingDown, TooMany
-from service.scoring import OnBatch, ScoringThread
-from service.tasks import LongTask, Merge, Scorer, ScoreTask
-from service.turns import TurnsThread
-from service.watch import Watch
 
 LONGEST_RETRY_S = 60
 
