@@ -68,7 +68,8 @@ def markdown(parts: Parts, order: list[str], doc: str) -> str:
                 best = "; ".join(
                     f"at {n} connections {json.dumps(settings)}" for n, settings in swept["best"].items()
                 )
-                lines += [f"- {peer}, best of {tried} settings: {best}"]
+                with_these = ", ".join(f"{key} {value}" for key, value in swept.get("versions", {}).items())
+                lines += [f"- {peer}, best of {tried} settings: {best}; runs with {with_these}"]
         if "agreement" in part:
             worst = max(part["agreement"].values(), default=0.0)
             lines += [f"- largest difference of an energy between any two servers: {worst:.1e}"]

@@ -19,7 +19,13 @@ from _service_servers import Spec, free_port
 
 HERE = Path(__file__).parent
 PEERS, VENVS = HERE / "peers", HERE / ".venvs"
-PACKAGES = {"litserve": "litserve==0.2.19", "mlserver": "mlserver==1.7.1"}
+PACKAGES = {
+    "litserve": ("litserve==0.2.19",),
+    "mlserver": (
+        "mlserver==1.7.1",
+        "uvloop==0.21.0",
+    ),  # its parallel workers do not start under a later uvloop
+}
 PYTHON = Path(sys.executable)
 
 
@@ -31,12 +37,12 @@ def environment(peer: str) -> Path:
     """
     folder = VENVS / peer
     python, mark = folder / "bin" / "python", folder / ".ready"
-    if mark.exists() and mark.read_text() == PACKAGES[peer]:
+    if mark.exists() and mark.read_text() == str(PACKAGES[peer]):
         return python
-    print(f"installing {PACKAGES[peer]} into {folder.relative_to(HERE.parent)}", flush=True)
+    print(f"installing {', '.join(PACKAGES[peer])} into {folder.relative_to(HERE.parent)}", flush=True)
     for command in (
         [sys.executable, "-m", "venv", "--clear", str(folder)],
-        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGES[peer]],
+        [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES[peer]],
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -50,7 +56,7 @@ def environment(peer: str) -> Path:
     )
     # A .pth entry comes after the environment's own packages: only what is missing there is taken from here.
     (Path(inside.stdout.strip()) / "zz_project.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    mark.write_text(PACKAGES[peer])
+    mark.write_text(str(PACKAGES[peer]))
     return python
 
 

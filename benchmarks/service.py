@@ -107,7 +107,7 @@ def _provenance(args: argparse.Namespace) -> dict[str, Any]:
     if not args.skip_peers:
         from _service_specs import PACKAGES
 
-        run["versions"] |= dict(package.split("==") for package in PACKAGES.values())
+        run["versions"] |= dict(packages[0].split("==") for packages in PACKAGES.values())
     return run
 
 
