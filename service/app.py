@@ -61,6 +61,7 @@ ROUTERS = [
         oip_repository,
     )
 ]
+GC_THRESHOLDS = (20_000, 20, 20)
 log = structlog.get_logger("service")
 
 
@@ -102,6 +103,7 @@ def create_app(settings: Settings | None = None) -> App:
         task_queue_size=settings.task_queue_size,
         active_tasks=settings.active_tasks,
         max_batch_rows=settings.max_batch_rows,
+        inline_s=settings.inline_s,
         chunk_steps=settings.chunk_steps,
         on_start=set_threads,
         on_batch=on_batch,
@@ -111,15 +113,19 @@ def create_app(settings: Settings | None = None) -> App:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await registry.start()
+        set_threads()  # the event loop scores, too, what takes no time
         engine.start()
         log.info("started", models=len(registry.loaded), refused=len(registry.refused))
-        # What is loaded now stays: the collector need not look through it again and again.
+        # What is loaded now stays: the collector need not look through it again and again, nor after so few requests.
         gc.collect()
         gc.freeze()
+        thresholds = gc.get_threshold()
+        gc.set_threshold(*GC_THRESHOLDS)
         yield
         await run_in_threadpool(engine.stop, settings.drain_s)
         engine.watch.stop()
         gc.unfreeze()
+        gc.set_threshold(*thresholds)
         await registry.stop()
         log.info("stopped")
 

@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from service import score_columns
 from service.answers import json_answer
 from service.bodies import JSON, Rows
-from service.bodies.takes import SAFE, takes
+from service.bodies.takes import SAFE, Takes, takes
 from service.engine.row_scores import RowScore
 from service.registry import Loaded
 from service.routing import services
@@ -40,17 +40,20 @@ class QuickRow(NamedTuple):
     fdr: float | None
 
 
-async def read(request: Request, loaded: Loaded) -> tuple[QuickRow | None, Request]:
-    """The row of a usual request, or None; and the request, whose body is there to be read again in that case."""
+def usual(request: Request, loaded: Loaded) -> Takes | None:
+    """What the model takes, where nothing but the body can make the request unusual; else None."""
     if request.scope["query_string"]:
-        return None, request
+        return None
     for key, value in request.scope["headers"]:
-        usual = USUAL.get(key)
-        if usual is not None and value not in usual:
-            return None, request
+        allowed = USUAL.get(key)
+        if allowed is not None and value not in allowed:
+            return None
     wanted = takes(loaded.detector)
-    if not wanted.numbers:
-        return None, request
+    return wanted if wanted.numbers else None
+
+
+async def read(request: Request, wanted: Takes) -> tuple[QuickRow | None, Request]:
+    """The row of a usual body, or None; and the request, whose body is there to be read again in that case."""
     most = wanted.width * MOST_BYTES_A_NUMBER + 200
     message = await request.receive()
     messages, body = [message], message.get("body", b"")
@@ -64,7 +67,7 @@ async def read(request: Request, loaded: Loaded) -> tuple[QuickRow | None, Reque
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None, _again(request, messages)
-    found = _row(document, wanted.width, wanted.shape) if type(document) is dict else None
+    found = _row(document, wanted) if type(document) is dict else None
     return found, request if found is not None else _again(request, messages)
 
 
@@ -89,15 +92,17 @@ async def answer(request: Request, loaded: Loaded, row: QuickRow) -> Response:
         fpr = manifest.calibration.default_fpr
     if score.energy == b"null" or score.anomaly_score == b"null":
         return await _not_finite(request, loaded, row)
-    # Of a single row, Benjamini-Hochberg asks no more than p <= fdr.
-    is_anomaly = score.p <= (fpr if fdr is None else fdr)  # type: ignore[operator]
+    rate = fpr if fpr is not None else fdr
+    assert rate is not None
+    is_anomaly = score.p <= rate  # of a single row, Benjamini-Hochberg asks no more than p <= fdr
     if is_anomaly:
         services(request).metrics.flagged(loaded.name, 1)
-    note = calibration.note(fpr=fpr, fdr=fdr, rows=1)
+    # Only a rate about as small as the smallest p-value needs words.
+    note = None if rate * calibration.n > 2 else calibration.note(fpr=fpr, fdr=fdr, rows=1)
     return QuickResponse(_document(loaded, fpr, fdr, score, is_anomaly, note))
 
 
-def _row(document: dict[str, Any], width: int, shape: tuple[int, ...]) -> QuickRow | None:
+def _row(document: dict[str, Any], wanted: Takes) -> QuickRow | None:
     instances = document.get("instances")
     if type(instances) is not list or len(instances) != 1 or not document.keys() <= KEYS:
         return None
@@ -105,20 +110,19 @@ def _row(document: dict[str, Any], width: int, shape: tuple[int, ...]) -> QuickR
     if len(rates) > 1 or rates and not (type(rates[0]) is float and 0 < rates[0] < 1):
         return None
     row = instances[0]
-    if type(row) is not list or len(row) != width:
+    if type(row) is not list or len(row) != wanted.width:
         return None
     try:
-        values = np.array(row)
-    except (ValueError, OverflowError):
-        return None
-    if values.dtype.kind not in "fi" or values.ndim != 1:
-        return None
-    values = values.astype(np.float64, copy=False)
-    # The sum of squares bounds every number.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if not np.dot(values, values) < SAFE**2:
+        # JSON has no NaN, so that these bound every number; texts, nulls and lists do not compare with numbers.
+        if not -SAFE < min(row) <= max(row) < SAFE:
             return None
-    return QuickRow(values.reshape(1, *shape), document.get("fpr"), document.get("fdr"))
+    except TypeError:
+        return None
+    values = np.array(row)
+    if values.dtype.kind not in "fi":
+        return None
+    values = values.astype(np.float64, copy=False).reshape(1, *wanted.shape)
+    return QuickRow(values, document.get("fpr"), document.get("fdr"))
 
 
 @lru_cache(maxsize=1024)

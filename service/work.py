@@ -71,9 +71,16 @@ async def score_rows(
 async def score_row(request: Request, loaded: Loaded, values: np.ndarray) -> RowScore:
     """The score of one row (1, ...), as text; whether it is an anomaly is for the caller to say, and to count."""
     here = services(request)
+    engine = here.engine
     timeout_s = timeout_of(request, here.settings)
-    task = here.engine.submit_score(loaded.detector, values, timeout_s=timeout_s, model=loaded, single=True)
-    return await wait_for(request, task, here.engine)
+    task = engine.submit_score(loaded.detector, values, timeout_s=timeout_s, model=loaded, single=True)
+    engine.watch.add(task, request)
+    try:
+        with inference(request.scope):
+            return await task.future
+    finally:
+        engine.watch.remove(task)
+        task.gone = True
 
 
 async def run_steps(

@@ -34,9 +34,11 @@ OFFERS = [JSON, NPY, ARROW_STREAM]
 async def score(request: Request, name: str, version: str | None = None) -> Response:
     """How unusual is each row? In columns, in the order sent; npy (a structured array) or Arrow by `Accept`."""
     loaded = await find(request, name, version)
-    row, request = await quick.read(request, loaded)
-    if row is not None:
-        return await quick.answer(request, loaded, row)
+    wanted = quick.usual(request, loaded)
+    if wanted is not None:
+        row, request = await quick.read(request, wanted)
+        if row is not None:
+            return await quick.answer(request, loaded, row)
     media_type = answers.choose(request.headers.get("accept"), OFFERS)
     settings = services(request).settings
     rows, options = await read_rows(

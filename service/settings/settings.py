@@ -135,6 +135,11 @@ class EngineSettings(BaseModel):
     )
     active_tasks: Count = Field(default=2, description="denoise and generate requests that advance by turns")
     max_batch_rows: Count = Field(default=4096, description="rows joined into one batch")
+    inline_s: float = Field(
+        default=0.002,
+        ge=0,
+        description="seconds: what is expected to be scored in less needs no other thread; 0: always in the thread",
+    )
     chunk_steps: Count = Field(default=10, description="steps of a long task between two looks at the queue")
 
 
