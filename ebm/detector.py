@@ -89,17 +89,14 @@ class Detector:
             BadInput: a row does not fit the model's input; names row and column.
         """
         rows = self.preprocessor.transform(values)
-        n, padding = len(rows), -len(rows) % BLOCK
+        n = len(rows)
         if n == 0:
             return np.zeros(0, np.float32)
-        if padding:
-            rows = np.concatenate([rows, np.broadcast_to(rows[-1:], (padding, *rows.shape[1:]))])
-        x = torch.from_numpy(rows)
-        if len(x) <= CHUNK:
-            return self._scoring(x.to(self.device)).float().cpu().numpy()[:n]
-        return torch.cat(
-            [self._scoring(part.to(self.device)).float().cpu() for part in x.split(CHUNK)]
-        ).numpy()[:n]
+        padded = np.empty((n + -n % BLOCK, *rows.shape[1:]), np.float32)
+        padded[:n], padded[n:] = rows, rows[-1]
+        x = torch.from_numpy(padded)
+        parts = [self._scoring(part.to(self.device)).float().cpu() for part in x.split(CHUNK)]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts)).numpy()[:n]
 
     def score(self, values: Any, *, fpr: float | None = None, fdr: float | None = None) -> Scores:
         """Energies, p-values and labels of rows (N, ...) in user units.

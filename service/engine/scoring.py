@@ -51,6 +51,7 @@ class ScoringThread:
         self._pace = Pace()
         # Held by whoever scores: the thread, or for moments the event loop.
         self._at_work = threading.Lock()
+        self._part_takes_s = 0.0  # what the one under way is expected to take
         self._rate = 0.0  # requests a second, lately
         self._give_up_at = float("inf")
         # Each counted by one thread only, so that no lock is needed.
@@ -70,28 +71,37 @@ class ScoringThread:
 
     def _hand_over(self) -> None:
         gathered, self._gathered = self._gathered, []
-        if self._quick(gathered) and self._at_work.acquire(blocking=False):
-            try:
-                self._sort(gathered)
-                for scorer in list(self._open):
-                    self._serve(scorer, deliver_here)
-                left = bool(self._open)
-            finally:
-                self._at_work.release()
-            if left:  # a batch takes so many rows at most
-                self._queue.put([])
-        else:
+        if not (self._takes_no_time(gathered) and self._take_over()):
             self._queue.put(gathered)
+            return
+        try:
+            if self._open:  # more than a batch is waiting: for the thread, in its order
+                self._queue.put(gathered)
+                return
+            self._sort(gathered)
+            for scorer in list(self._open):
+                self._serve(scorer, deliver_here)
+            if self._open:  # a batch takes so many rows at most
+                self._queue.put([])
+        finally:
+            self._at_work.release()
 
-    def _quick(self, tasks: list[ScoreTask]) -> bool:
-        """Whether these tasks, all that there are, take less time than two threads lose to each other."""
-        if self.depth > len(tasks):
-            return False
+    def _takes_no_time(self, tasks: list[ScoreTask]) -> bool:
+        """Whether these tasks take less time than two threads lose to each other."""
         rows: dict[Scorer, int] = {}
         for task in tasks:
             rows[task.scorer] = rows.get(task.scorer, 0) + len(task.values)
-        expected = [self._pace.expect(scorer, n) for scorer, n in rows.items()]
-        return sum(one if one is not None else math.inf for one in expected) <= self.inline_s
+        return sum(self._expect(scorer, n) for scorer, n in rows.items()) <= self.inline_s
+
+    def _take_over(self) -> bool:
+        """Get the right to score, where the thread does not have it, or gives it back at once."""
+        if self._at_work.acquire(blocking=False):
+            return True
+        return self._part_takes_s <= self.inline_s and self._at_work.acquire(timeout=self.inline_s)
+
+    def _expect(self, scorer: Scorer, rows: int) -> float:
+        seconds = self._pace.expect(scorer, rows)
+        return math.inf if seconds is None else seconds
 
     @property
     def depth(self) -> int:
@@ -145,7 +155,7 @@ class ScoringThread:
 
     def _serve(self, scorer: Scorer, deliver: Deliver) -> None:
         """One part of what waits for one model."""
-        started, now = time.perf_counter(), self.clock()
+        started, began, now = time.perf_counter(), time.thread_time(), self.clock()
         stopped: Results = [(t, why) for t in self._open[scorer] if (why := t.reason_to_stop(now))]
         if stopped:
             gone = {id(t) for t, _ in stopped}
@@ -156,9 +166,11 @@ class ScoringThread:
             return
         slices = self._part(scorer)
         rows = sum(stop - start for _, start, stop in slices)
+        self._part_takes_s = self._expect(scorer, rows)
         finished = self._run(scorer, slices)
+        # Its own time, not that in which it waited for Python's lock: that would keep it from being scored elsewhere.
+        self._pace.observe(scorer, rows, max(time.thread_time() - began, 1e-9))
         seconds = max(time.perf_counter() - started, 1e-9)
-        self._pace.observe(scorer, rows, seconds)
         if finished:
             pace = len(finished) / seconds
             self._rate = 0.9 * self._rate + 0.1 * pace if self._rate else pace
