@@ -22,6 +22,7 @@ from service.auth import Auth
 from service.bodies.budget import Budget
 from service.drift import Drift, DriftCollector
 from service.engine import Engine
+from service.overload import Overload
 from service.registry import Loaded, Registry
 from service.routes import (
     classify,
@@ -69,6 +70,7 @@ class App(FastAPI):
     """FastAPI behind a short way to the endpoints: measured, its own layers cost as much as a score."""
 
     services: Services
+    overload: Overload
     front: ASGIApp | None = None
 
     async def behind(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,6 +136,7 @@ def create_app(settings: Settings | None = None) -> App:
     app.services = Services(
         settings, registry, engine, metrics, Auth.of(settings), lately, Budget(settings.max_held_bytes)
     )
+    app.overload = Overload(engine, metrics, settings.max_requests)
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, DirectRoute)]
     direct = headers.install(Direct(app.behind, routes), settings)
     watched = telemetry.RequestTelemetry(direct, metrics=metrics, settings=settings)

@@ -116,7 +116,8 @@ def to_problem(error: Exception) -> Problem:
 KNOWN = (Problem, EBMError, HTTPException, RequestValidationError)  # what an endpoint raises on purpose
 
 
-def _title(status: int) -> str:
+def title(status: int) -> str:
+    """What goes with a status."""
     return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase
 
 
@@ -153,7 +154,7 @@ def render(error: Exception, path: str, request_id: str | None) -> Response:
         return InferenceError(problem)
     document = {
         "type": f"urn:ebm-service:problem:{problem.slug}",
-        "title": _title(problem.status),
+        "title": title(problem.status),
         "status": problem.status,
         "detail": problem.detail,
         "instance": path,

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import TimerHandle
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+# What of a request's head says whether it is refused: url, headers, requests in work; see service/overload.py.
+Refusal = Callable[[bytes, list[tuple[bytes, bytes]], int], tuple[bytes, float] | None]
+MOST_UNREAD_BYTES = 2**16  # of refusals, by a client that asks but does not listen
 
-def limited(head_timeout_s: float, max_head_bytes: int) -> type[HttpToolsProtocol]:
+
+def limited(head_timeout_s: float, max_head_bytes: int) -> type[Limited]:
     """The class of connections with these limits, for uvicorn's option `http`."""
     return type(
         "Connection", (Limited,), {"head_timeout_s": head_timeout_s, "max_head_bytes": max_head_bytes}
@@ -29,7 +35,9 @@ class Limited(HttpToolsProtocol):
     head_timeout_s: float
     max_head_bytes: int
     _head_timer: TimerHandle | None = None
+    refusal: ClassVar[Refusal | None] = None
     _in_head = _under_way = True
+    _refused = False
     _received = _body = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -42,6 +50,7 @@ class Limited(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = self._under_way = True
+        self._refused = False
         self._received = self._body = 0
         super().on_message_begin()
 
@@ -49,15 +58,23 @@ class Limited(HttpToolsProtocol):
         self._in_head = False
         if self._head_timer is not None:
             self._stop_timer()
-        super().on_headers_complete()
+        refusal = type(self).refusal  # of the class, so that it is not taken for a method
+        if refusal is None or not self._refuse_politely(refusal):
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
-        super().on_body(body)
+        if not self._refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._under_way = False
-        super().on_message_complete()
+        if not self._refused:
+            super().on_message_complete()
+        elif not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -70,6 +87,32 @@ class Limited(HttpToolsProtocol):
             self._refuse(b"431 Request Header Fields Too Large")
         elif self._in_head and self._head_timer is None:
             self._start_timer()
+
+    def _refuse_politely(self, refusal: Refusal) -> bool:
+        """Answer from here, where the server has no time for the request; its body, if any, is passed over."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False  # an earlier request on this connection is to be answered first
+        parser: Any = self.parser
+        if self.expect_100_continue or parser.should_upgrade():
+            return False
+        found = refusal(self.url, self.headers, len(self.tasks))
+        if found is None:
+            return False
+        answer, pause_s = found
+        self._refused = True
+        self.transport.write(answer)
+        if pause_s:
+            self.flow.pause_reading()
+            self.loop.call_later(pause_s, self._read_on)
+        unread = self.transport.get_write_buffer_size()
+        stays = parser.get_http_version() != "1.0" and parser.should_keep_alive()
+        if not stays or unread > MOST_UNREAD_BYTES:
+            self.transport.close()
+        return True
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _start_timer(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout_s, self._refuse, b"408 Request Timeout")

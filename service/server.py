@@ -11,9 +11,8 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -22,6 +21,9 @@ from uvicorn.supervisors import Multiprocess
 from ebm.errors import BadConfig, EBMError
 from service.auth import Auth
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.app import App
 
 SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"
 BACKLOG = 2048
@@ -53,18 +55,27 @@ class Config(uvicorn.Config):
             timeout_worker_healthcheck=60,
         )
         self.settings = settings
+        self._app: App | None = None
 
     def load_app(self) -> Any:
         from service.app import create_app
 
-        return partial(create_app, self.settings)
+        def create() -> App:
+            self._app = app = create_app(self.settings)
+            return app
+
+        return create
 
     def load(self) -> None:
         from service.protocol import limited
 
-        self.http = limited(self.settings.head_timeout_s, self.settings.max_head_bytes)
+        self.http = connections = limited(self.settings.head_timeout_s, self.settings.max_head_bytes)
         try:
             super().load()
+            app = self._app
+            # With CORS, a browser would not show a page an answer without its headers.
+            if app is not None and not self.settings.cors_origins:
+                connections.refusal = app.overload.refusal
         except EBMError as error:
             if self.workers == 1:
                 raise

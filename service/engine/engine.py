@@ -18,7 +18,7 @@ from service.engine.scoring import OnBatch, ScoringThread
 from service.engine.tasks import LongTask, Merge, Scorer, ScoreTask
 from service.engine.turns import TurnsThread
 from service.engine.watch import Watch
-from service.errors import ShuttingDown, TooMany
+from service.errors import Problem, ShuttingDown, TooMany
 
 LONGEST_RETRY_S = 60
 
@@ -93,16 +93,26 @@ class Engine:
         return {"score": self._scoring.depth, "task": self._turns.depth}
 
     def require_room(self, rows: int = 0) -> None:
-        """Raises TooMany where no score request, or none of so many rows, can be queued now; ShuttingDown."""
+        """Raises what `no_room` returns."""
+        problem = self.no_room(rows)
+        if problem is not None:
+            raise problem
+
+    def no_room(self, rows: int = 0) -> Problem | None:
+        """TooMany where no score request, or none of so many rows, can be queued now; ShuttingDown; else None."""
         if self._stopping or not self._started:
-            raise ShuttingDown()
+            return ShuttingDown()
         if self._scoring.depth >= self.queue_size:
-            raise TooMany(
-                f"the score queue is full ({self.queue_size} requests)", _seconds(self._scoring.waiting_s)
-            )
+            return TooMany(f"the score queue is full ({self.queue_size} requests)", self.retry_after_s)
         queued = self._scoring.rows
         if queued and queued + rows > self.queue_rows:
-            raise TooMany(f"{queued} rows wait to be scored already", _seconds(self._scoring.waiting_s))
+            return TooMany("the score queue is full of rows", self.retry_after_s)
+        return None
+
+    @property
+    def retry_after_s(self) -> int:
+        """How long the score queue takes at the pace of late, in whole seconds."""
+        return _seconds(self._scoring.waiting_s)
 
     def submit_score(
         self,

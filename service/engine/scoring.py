@@ -27,6 +27,7 @@ Clock = Callable[[], float]
 OnBatch = Callable[[Any, int, np.ndarray, np.ndarray], None]
 Deliver = Callable[[Results], None]
 SMALLEST_PART = 64
+LONGER = 5
 HAND_OVER_S = 0.05
 
 
@@ -184,7 +185,9 @@ class ScoringThread:
 
     def _part(self, scorer: Scorer) -> list[tuple[ScoreTask, int, int]]:
         """Which rows of which tasks come next, the oldest task first."""
-        within = self._pace.rows_within(scorer, self.part_s)
+        # Where all wait long, fewer and longer parts: between parts, and operations, other threads take their turns.
+        longer = LONGER if self.waiting_s > LONGER * self.part_s else 1
+        within = self._pace.rows_within(scorer, longer * self.part_s)
         budget = (
             self.max_batch_rows if within is None else min(self.max_batch_rows, max(SMALLEST_PART, within))
         )

@@ -141,6 +141,7 @@ class Limits(BaseModel):
     max_steps: int
     max_values: int
     max_pixels: int
+    max_requests: int
     queue_size: int
     queue_rows: int
     task_queue_size: int

@@ -125,6 +125,9 @@ class LimitSettings(BaseModel):
 class EngineSettings(BaseModel):
     """Engine."""
 
+    max_requests: Count = Field(
+        default=256, description="requests in work at once; more are refused while their head is read"
+    )
     queue_size: Count = Field(default=256, description="score requests that may wait")
     queue_rows: Count = Field(
         default=65_536,

@@ -8,7 +8,7 @@ import random
 import re
 import time
 import types
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -50,7 +50,7 @@ class RequestTelemetry:
             await self._lifespan(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = scope["request_id"] = _request_id(scope)
+        request_id = scope["request_id"] = request_id_of(scope["headers"])
         logs.current.set(scope)
         status = 0
 
@@ -173,8 +173,9 @@ def _rest_of(waiting: Generator[Any, Any, Message], pending: Any) -> Generator[A
             return arrived.value
 
 
-def _request_id(scope: Scope) -> str:
-    for key, value in scope["headers"]:
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The client's id of a request, where it sent one that is fit for a log; else a new one."""
+    for key, value in headers:
         if key == b"x-request-id":
             text = value.decode("latin-1")
             # Anything else could forge log lines or headers.

@@ -229,7 +229,7 @@ async def test_few_requests_of_many_rows_fill_the_queue_too(make: Callable[..., 
     engine, scorer = make(queue_rows=5), FakeScorer()
     await held(engine, scorer)
     waits = engine.submit_score(scorer, rows(1, 2, 3), timeout_s=WAIT)
-    with pytest.raises(TooMany, match="4 rows"):
+    with pytest.raises(TooMany, match="full of rows"):
         engine.submit_score(scorer, rows(1, 2), timeout_s=WAIT)
     scorer.gate.set()
     await answer(waits)
