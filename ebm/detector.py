@@ -6,18 +6,27 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from ebm import classify, compare, explain, explain_images, generation, impute, impute_images, restoration
+from ebm import (
+    classify,
+    compare,
+    denoising,
+    explain,
+    explain_images,
+    generation,
+    impute,
+    impute_images,
+    judging,
+)
 from ebm.answers import Generated, SamplingState, Scores
-from ebm.calibration import Calibration, benjamini_hochberg, check_rate
+from ebm.at_once import AtOnce
+from ebm.calibration import Calibration
 from ebm.energies import ProductOfExperts
-from ebm.errors import BadInput, Diverged, Unsupported
+from ebm.errors import Unsupported
 from ebm.manifest import Manifest
 from ebm.preprocessing import Preprocessor, ScaleImage
 from ebm.restoration import DenoiseMethod
-from ebm.samplers.run import iterate
-from ebm.steps import Progress, Steps, finish
+from ebm.steps import Progress, Steps
 from ebm.types import Energy
 
 CHUNK = 1024  # rows at a time: bounds the memory of the kernel's distances
@@ -26,7 +35,7 @@ CHUNK = 1024  # rows at a time: bounds the memory of the kernel's distances
 BLOCK = 16
 
 
-class Detector:
+class Detector(AtOnce):
     """Scores, denoises and generates rows in the user's units. Built by `ebm.fitting`, stored by `ebm.artifact`."""
 
     def __init__(
@@ -116,10 +125,7 @@ class Detector:
         Raises:
             BadInput: an energy is NaN.
         """
-        summary = self.manifest.calibration
-        anomaly_score = (energy.astype(np.float64) - summary.mean) / summary.sd
-        # A float32 overflow far from the data is infinitely anomalous, not an error.
-        return anomaly_score, self.calibration.p_values(anomaly_score)
+        return judging.measure(energy, self.manifest.calibration, self.calibration)
 
     def judge(
         self,
@@ -130,32 +136,10 @@ class Detector:
         measured: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Scores:
         """`score` for energies (N,) that are already computed; and what `measure` says of them, where that is known."""
-        if fpr is not None and fdr is not None:
-            raise BadInput("give fpr or fdr, not both")
-        if fpr is None and fdr is None:
-            fpr = self.manifest.calibration.default_fpr
-        anomaly_score, p_value = self.measure(energy) if measured is None else measured
-        if fdr is not None:
-            is_anomaly = benjamini_hochberg(p_value, fdr)
-        else:
-            is_anomaly = p_value <= check_rate("fpr", fpr or 0.0)
-        rank = np.ones(1, np.int64) if len(energy) == 1 else _ranks(anomaly_score)
-        note = self.calibration.note(fpr=fpr, fdr=fdr, rows=len(energy))
-        return Scores(energy, anomaly_score, p_value, is_anomaly, rank, fpr, fdr, note)
+        parts = self.manifest.calibration, self.calibration
+        return judging.judge(energy, *parts, fpr=fpr, fdr=fdr, measured=measured)
 
     # -- denoising --------------------------------------------------------------------------------------------------
-
-    def denoise(
-        self,
-        values: Any,
-        *,
-        sigma: float | None = None,
-        n_steps: int | None = None,
-        method: DenoiseMethod = "posterior_mean",
-        seed: int = 0,
-    ) -> np.ndarray:
-        """The likely clean version of noisy rows (N, ...), in user units; see `denoise_steps`."""
-        return finish(self.denoise_steps(values, sigma=sigma, n_steps=n_steps, method=method, seed=seed))
 
     def denoise_steps(
         self,
@@ -182,52 +166,10 @@ class Detector:
             BadInput: rows that do not fit, an argument out of range.
         """
         energy, state = self._sampling("denoise")
-        if method not in restoration.METHODS:
-            raise BadInput(f"method must be one of {', '.join(restoration.METHODS)}, got {method!r}")
-        n_steps = restoration.METHODS[method] if n_steps is None else n_steps
-        if n_steps < 1:
-            raise BadInput(f"n_steps must be at least 1, got {n_steps}")
-        if sigma is not None and not 0 < sigma <= 100:
-            raise BadInput(f"sigma must lie in (0, 100], got {sigma:g}")
-        _check_seed(seed)
-        x = torch.from_numpy(self.preprocessor.transform(values)).to(self.device)
-        if len(x) == 0:
-            return self.preprocessor.inverse(x.cpu().numpy())
-        if sigma is None:
-            assert state.level_offsets is not None
-            levels = restoration.estimate_sigma(energy, x, state.level_offsets)
-        else:
-            levels = torch.full((len(x),), float(sigma), device=self.device)
-        smallest = restoration.SIGMA_GRID[0]
-        if method == "langevin":
-            generator = torch.Generator(self.device).manual_seed(seed)
-            chain = restoration.langevin_denoise_steps(energy, x, levels, n_steps, smallest, generator)
-        else:
-            chain = restoration.denoise_steps(energy, x, levels, n_steps, smallest)
-        for i, step in enumerate(chain, 1):
-            x = step
-            yield Progress(i, n_steps)
-        bad = (~torch.isfinite(x.flatten(1)).all(1)).nonzero()
-        if len(bad):
-            row = int(bad[0])
-            raise BadInput(f"row {row}: it lies too far from the training data to be denoised", row=row)
-        return self._to_user(x)
+        options: dict[str, Any] = {"sigma": sigma, "n_steps": n_steps, "method": method, "seed": seed}
+        return (yield from denoising.denoise_steps(self.preprocessor, energy, state, values, **options))
 
     # -- generation -------------------------------------------------------------------------------------------------
-
-    def generate(
-        self,
-        n: int,
-        *,
-        seed: int = 0,
-        n_steps: int | None = None,
-        step_size: float | None = None,
-        keep_every: int = 0,
-    ) -> Generated:
-        """n new samples in user units; see `generate_steps`."""
-        return finish(
-            self.generate_steps(n, seed=seed, n_steps=n_steps, step_size=step_size, keep_every=keep_every)
-        )
 
     def generate_steps(
         self,
@@ -252,30 +194,12 @@ class Detector:
             Diverged: a chain left the finite numbers.
         """
         energy, state = self._sampling("generate")
-        if n < 1:
-            raise BadInput(f"n must be at least 1, got {n}")
-        _check_seed(seed)
-        if n_steps is not None and n_steps < 1:
-            raise BadInput(f"n_steps must be at least 1, got {n_steps}")
-        if keep_every < 0:
-            raise BadInput(f"keep_every must not be negative, got {keep_every}")
         assert self.manifest.sampling is not None
-        stages, noise = generation.plan(energy, self.manifest.sampling, n_steps, step_size)
-        generator = torch.Generator(self.device).manual_seed(seed)
-        x = generation.start(state.mean, state.sd, noise, n, generator)
-        kept: list[np.ndarray] = []
-        for i, total, x, _info in iterate(stages, x, generator):  # noqa: B020 (x is the answer)
-            keep = bool(keep_every) and i % keep_every == 0
-            if keep:
-                kept.append(self._to_user(x))
-            yield Progress(i, total, kept[-1] if keep else None)
-        return Generated.of(self._to_user(x), kept if keep_every else None)
+        options: dict[str, Any] = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
+        parts = self.preprocessor, energy, self.manifest.sampling, state
+        return (yield from generation.generate_steps(*parts, n, seed=seed, **options))
 
     # -- explanations and missing cells -----------------------------------------------------------------------------
-
-    def explain(self, values: Any, *, sparse: bool | None = None) -> explain.Explanation:
-        """What each column, or pixel, adds to the energy of rows (N, ...) above that of their normal version."""
-        return finish(self.explain_steps(values, sparse=sparse))
 
     def explain_steps(
         self, values: Any, *, sparse: bool | None = None
@@ -306,12 +230,6 @@ class Detector:
             yield from explain.explain_steps(self.preprocessor, self.energy, *judge, values, sparse=sparse)
         )
 
-    def impute(
-        self, values: Any, *, n_draws: int = 32, seed: int = 0, keep_draws: bool = False
-    ) -> impute.Imputed:
-        """Rows (N, ...) with their nulls filled by draws from p(missing | observed); see `impute_steps`."""
-        return finish(self.impute_steps(values, n_draws=n_draws, seed=seed, keep_draws=keep_draws))
-
     def impute_steps(
         self, values: Any, *, n_draws: int = 32, seed: int = 0, keep_draws: bool = False
     ) -> Steps[Progress, None, impute.Imputed]:
@@ -334,10 +252,6 @@ class Detector:
 
     # -- comparisons and classes ------------------------------------------------------------------------------------
 
-    def compare(self, a: Any, b: Any, *, path: bool = True, n_points: int = 33) -> compare.Comparison:
-        """log p(a) - log p(b) of rows in pairs, or of one with many; see `compare_steps`."""
-        return finish(self.compare_steps(a, b, path=path, n_points=n_points))
-
     def compare_steps(
         self, a: Any, b: Any, *, path: bool = True, n_points: int = 33
     ) -> Steps[Progress, None, compare.Comparison]:
@@ -351,10 +265,6 @@ class Detector:
         """
         parts = self.preprocessor, self.energy, self.energies
         return (yield from compare.compare_steps(*parts, a, b, path=path, n_points=n_points))
-
-    def classify(self, values: Any) -> classify.Classified:
-        """p(y | x) of rows (N, ...), with E(x) beside it."""
-        return finish(self.classify_steps(values))
 
     def classify_steps(self, values: Any) -> Steps[Progress, None, classify.Classified]:
         """`classify`, pausing now and then. Raises Unsupported where no energy is joint; BadInput: bad rows."""
@@ -382,18 +292,3 @@ class Detector:
         if operation == "denoise":
             return cast(Energy, self._denoiser), self.sampling
         return generation.sampling_energy(self.energy.terms, self.manifest.sampling), self.sampling
-
-    def _to_user(self, x: Tensor) -> np.ndarray:
-        if not bool(torch.isfinite(x).all()):
-            raise Diverged("the chain left the finite numbers; use a smaller step_size")
-        return self.preprocessor.inverse(x.cpu().numpy())
-
-
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed < 2**63:
-        raise BadInput(f"seed must lie in [0, 2^63), got {seed}")
-
-
-def _ranks(anomaly_score: np.ndarray) -> np.ndarray:
-    """1 = the largest; ties share the smaller rank."""
-    return 1 + np.searchsorted(np.sort(-anomaly_score), -anomaly_score, side="left")

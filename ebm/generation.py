@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from ebm.answers import Generated, SamplingState
 from ebm.config import validate
+from ebm.errors import BadInput, Diverged
+from ebm.preprocessing import Preprocessor
 from ebm.samplers import AnnealedLangevinConfig
-from ebm.samplers.run import Stage
+from ebm.samplers.run import Stage, iterate
+from ebm.steps import Progress, Steps
 from ebm.training.config import SamplingConfig
 from ebm.types import Energy
 
@@ -62,3 +67,48 @@ def start(mean: Tensor, sd: Tensor, noise: float, n: int, generator: Generator) 
     """n draws from N(mean, sd^2 + noise^2) per coordinate, (n, *shape)."""
     eps = torch.randn((n, *mean.shape), generator=generator, device=mean.device)
     return mean + (sd.square() + noise**2).sqrt() * eps
+
+
+def generate_steps(
+    preprocessor: Preprocessor,
+    energy: Energy,
+    config: SamplingConfig,
+    state: SamplingState,
+    n: int,
+    *,
+    seed: int,
+    n_steps: int | None,
+    step_size: float | None,
+    keep_every: int,
+) -> Steps[Progress, None, Generated]:
+    """See `Detector.generate_steps`."""
+    if n < 1:
+        raise BadInput(f"n must be at least 1, got {n}")
+    check_seed(seed)
+    if n_steps is not None and n_steps < 1:
+        raise BadInput(f"n_steps must be at least 1, got {n_steps}")
+    if keep_every < 0:
+        raise BadInput(f"keep_every must not be negative, got {keep_every}")
+    stages, noise = plan(energy, config, n_steps, step_size)
+    generator = torch.Generator(state.mean.device).manual_seed(seed)
+    x = start(state.mean, state.sd, noise, n, generator)
+    kept: list[np.ndarray] = []
+    for i, total, x, _info in iterate(stages, x, generator):  # noqa: B020 (x is the answer)
+        keep = bool(keep_every) and i % keep_every == 0
+        if keep:
+            kept.append(to_user(preprocessor, x))
+        yield Progress(i, total, kept[-1] if keep else None)
+    return Generated.of(to_user(preprocessor, x), kept if keep_every else None)
+
+
+def check_seed(seed: int) -> None:
+    """Raises BadInput unless 0 <= seed < 2^63."""
+    if not 0 <= seed < 2**63:
+        raise BadInput(f"seed must lie in [0, 2^63), got {seed}")
+
+
+def to_user(preprocessor: Preprocessor, x: Tensor) -> np.ndarray:
+    """x (n, ...) in user units. Raises Diverged where it is not finite."""
+    if not bool(torch.isfinite(x).all()):
+        raise Diverged("the chain left the finite numbers; use a smaller step_size")
+    return preprocessor.inverse(x.cpu().numpy())

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from ebm.calibration import benjamini_hochberg
-from ebm.detector import Detector, finish
+from ebm.detector import Detector
 from ebm.energies import KernelConfig
 from ebm.errors import BadConfig, BadInput, Unsupported
 from ebm.fitting import fit_detector
+from ebm.steps import finish
 from ebm.training.config import TrainConfig
 
 

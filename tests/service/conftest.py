@@ -19,6 +19,7 @@ from ebm.detector import Detector
 from ebm.fitting import fit_detector
 from ebm.training.config import TrainConfig
 from service.app import create_app
+from service.engine import Engine
 from service.settings import Settings
 
 HEIGHT, WIDTH, HIGH = 6, 5, 16.0
@@ -170,3 +171,36 @@ def image() -> np.ndarray:
 @pytest.fixture
 def person() -> dict[str, float]:
     return {"age": 41.0, "income": 3100.0, "height": 1.75}
+
+
+@pytest.fixture
+def put(models_dir: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Publish blobs 1 or 2 under a name and version, as `artifact.publish` does: beside, then renamed."""
+
+    def put(name: str, version: str, of: str = "1") -> Path:
+        target = tmp_path / "models" / name / version
+        shutil.copytree(models_dir / "blobs" / of, target.parent / ".beside")
+        return (target.parent / ".beside").rename(target)
+
+    return put
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "models"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def make_engine() -> Iterator[Callable[..., Engine]]:
+    engines: list[Engine] = []
+
+    def start(**options: Any) -> Engine:
+        engines.append(Engine(**{"chunk_s": 1e9, "part_s": 1e9, **options}))
+        engines[-1].start()
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.stop(drain_s=0)

@@ -5,51 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from typing import Any
 
 import numpy as np
 import orjson
 import pytest
 from ml_dtypes import bfloat16
+from tensors import HEADER, OUTPUTS, RECORDS, data, infer, infer_bytes, mixed_inputs, tensor
 
 from service.oip.binary import DTYPES
-
-OUTPUTS = {"energy": "FP32", "anomaly_score": "FP64", "p_value": "FP64", "is_anomaly": "BOOL"}
-HEADER = "Inference-Header-Content-Length"
-
-
-def tensor(values: Any, datatype: str = "FP64", name: str = "input") -> dict[str, Any]:
-    values = np.asarray(values)
-    return {"name": name, "shape": list(values.shape), "datatype": datatype, "data": values.tolist()}
-
-
-def infer(client, model, *inputs, headers=None, version=None, **more):
-    path = model if version is None else f"{model}/versions/{version}"
-    body = orjson.dumps({"inputs": list(inputs), **more})
-    return client.post(f"/v2/models/{path}/infer", content=body, headers=headers)
-
-
-def infer_bytes(client, model, arrays, **more):
-    """`arrays`: (name, datatype, shape, bytes)."""
-    inputs = [
-        {
-            "name": name,
-            "datatype": kind,
-            "shape": list(shape),
-            "parameters": {"binary_data_size": len(content)},
-        }
-        for name, kind, shape, content in arrays
-    ]
-    text = orjson.dumps({"inputs": inputs, **more})
-    content = b"".join([text, *(part for *_, part in arrays)])
-    return client.post(
-        f"/v2/models/{model}/infer", content=content, headers={HEADER: str(len(text)), "Content-Type": "x/y"}
-    )
-
-
-def data(answer, name):
-    assert answer.status_code == 200, answer.text
-    return next(output for output in answer.json()["outputs"] if output["name"] == name)["data"]
 
 
 @pytest.fixture
@@ -177,25 +140,6 @@ def test_a_table_as_one_tensor_or_one_a_column(client, person):
     assert data(infer(client, "people", *columns), "energy") == wanted
 
 
-RECORDS = [
-    {"age": 41.5, "city": "Bonn", "member": True, "since": "2024-01-20T12:00:00"},
-    {"age": None, "city": None, "member": False, "since": "2024-01-02T00:00:00"},
-]
-
-
-def mixed_inputs(records):
-    kinds = {"age": "FP64", "city": "BYTES", "member": "BOOL", "since": "BYTES"}
-    return [
-        {
-            "name": name,
-            "shape": [len(records)],
-            "datatype": kind,
-            "data": [record[name] for record in records],
-        }
-        for name, kind in kinds.items()
-    ]
-
-
 def test_columns_of_many_types_with_nulls(both):
     wanted = both.post("/v1/models/mixed/score", json={"records": RECORDS}).json()
     assert data(infer(both, "mixed", *mixed_inputs(RECORDS)), "energy") == wanted["energy"]
@@ -220,101 +164,6 @@ def test_nan_is_null_where_the_model_takes_nulls(both):
     body = json.dumps({"inputs": mixed_inputs([{**record, "age": float("nan")}])})
     assert "NaN" in body
     assert data(both.post("/v2/models/mixed/infer", content=body), "energy") == wanted["energy"]
-
-
-def refused(answer, status=400):
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/json"
-    found = answer.json()
-    assert list(found) == ["error"] and "\n" not in found["error"]
-    return found["error"]
-
-
-@pytest.mark.parametrize(
-    ("sent", "words"),
-    [
-        ([tensor([[1.0] * 29])], "input 'input' has shape [1, 29]; the model takes [n, 6, 5]"),
-        ([tensor(np.ones((6, 5)))], "has shape [6, 5]; the model takes [n, 6, 5]"),
-        ([tensor(np.ones((0, 30)))], "no rows"),
-        ([{**tensor(np.ones((1, 30))), "shape": [2**61, 30]}], "over the limit of 100 (EBM_MAX_ROWS)"),
-        ([{**tensor(np.ones((1, 30))), "shape": [2, 30]}], "'data' has shape [1, 30], 'shape' says [2, 30]"),
-        ([tensor(np.ones((101, 30)))], "rows: 101 is over the limit of 100 (EBM_MAX_ROWS)"),
-        ([tensor(np.ones((1, 30)), name="x")], "no input 'x'; the model takes 'input'"),
-        ([tensor(np.ones((1, 30))), tensor(np.ones((1, 30)))], "no input 'input'; the model takes 'input'"),
-        ([{**tensor(np.ones((1, 30))), "data": [None] * 30}], "is missing"),
-        ([{**tensor(np.ones((1, 30))), "data": [1e300] * 30, "datatype": "FP32"}], "is infinite"),
-        ([{**tensor(np.ones((1, 30))), "data": ["a"] * 30, "datatype": "BYTES"}], "is not a number"),
-    ],
-)  # fmt: skip
-def test_tensors_that_do_not_fit_an_image_model(client, sent, words):
-    assert words in refused(infer(client, "blobs", *sent))
-
-
-AGE, INCOME, HEIGHT = (tensor([1.0], name=name) for name in ("age", "income", "height"))
-
-
-@pytest.mark.parametrize(
-    ("sent", "words"),
-    [
-        ([AGE, INCOME], "input 'height' is missing"),
-        ([AGE], "input 'income' is missing (and 1 more)"),
-        ([AGE, INCOME, HEIGHT, AGE], "input 'age' is there twice"),
-        ([AGE, INCOME, tensor([1.0, 2.0], name="height")], "input 'height' has shape [2], not [1] or [1, 1]"),
-        ([AGE, INCOME, tensor([[1.0, 2.0]], name="height")], "has shape [1, 2], not [1] or [1, 1]"),
-        ([AGE, INCOME, {**HEIGHT, "datatype": "BYTES", "data": ["1"]}], "the column holds numbers, not BYTES"),
-        ([AGE, INCOME, tensor([1.0], name="weight")], "no input 'weight'; the model takes 'input', or one tensor a"),
-        ([tensor([[1.0, 2.0]])], "input 'input' has shape [1, 2]; the model takes [n, 3]"),
-    ],
-)  # fmt: skip
-def test_tensors_that_do_not_fit_a_table(client, sent, words):
-    assert words in refused(infer(client, "people", *sent))
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"age": {"datatype": "BYTES", "data": ["old"]}}, "column 'age'"),
-        ({"since": {"data": ["yesterday"]}}, "column 'since'"),
-        ({"member": {"data": [None]}}, "column 'member'"),
-        ({"city": {"data": ["\ud800"]}}, "input 'city': not all of it is text"),
-        ({"city": {"shape": [2**61], "data": ["a"]}}, "input 'city' has shape"),
-    ],
-)  # fmt: skip
-def test_cells_that_do_not_fit_a_mixed_table(both, change, words):
-    inputs = mixed_inputs(RECORDS[:1])
-    for one in inputs:
-        one.update(change.get(one["name"], {}))
-    body = json.dumps(
-        {"inputs": inputs, "x": float("nan")}
-    )  # NaN: so that half a surrogate pair gets through
-    assert words in refused(both.post("/v2/models/mixed/infer", content=body))
-
-
-def test_a_mixed_table_is_not_one_tensor_of_numbers(both):
-    assert "column 'since'" in refused(infer(both, "mixed", tensor([[1.0, 2.0, 1.0, 3.0]])))
-    answer = both.post("/v2/models/mixed/infer", content=b"\0" * 64, headers={HEADER: "0"})
-    assert "a model with one input" in refused(answer)
-
-
-def test_bodies_over_the_limits(client):
-    assert "over the limit of 200000 bytes" in refused(
-        client.post("/v2/models/blobs/infer", content=b" " * 200_001), 413
-    )
-
-
-def test_a_bomb_is_refused_while_it_is_small(serve):
-    client = serve(max_decompressed_bytes=1_000_000)
-    bomb = gzip.compress(b" " * 100_000_000)
-    answer = client.post("/v2/models/blobs/infer", content=bomb, headers={"Content-Encoding": "gzip"})
-    assert "decompressed body is over the limit of 1000000 bytes" in refused(answer, 413)
-
-
-@pytest.mark.parametrize(
-    ("encoding", "status"), [("br", 415), ("gzip", 400), ("deflate", 400)]
-)  # fmt: skip
-def test_encodings_that_are_unknown_or_lie(client, encoding, status):
-    answer = client.post("/v2/models/blobs/infer", content=b"{}", headers={"Content-Encoding": encoding})
-    assert encoding in refused(answer, status)
 
 
 def test_numbers_that_json_cannot_hold_are_null_and_named():

@@ -144,7 +144,10 @@ def test_text_that_is_none_is_logged_all_the_same() -> None:
     assert json.loads(logs.dumps({"path": "/\ud800", "status": 404})) == {"path": "/?", "status": "404"}
 
 
-def test_what_uvicorn_says_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_uvicorn_says_is_json_too(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "uvicorn.error")  # a server of another test may have raised it
     telemetry.configure_logging("info")
     logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     (line,) = logged(capsys)
