@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,17 @@ from ebm.pictures import encode_png, grid, to_bytes
 
 def write_npy(array: np.ndarray) -> bytes:
     """`array` as an npy file, C order."""
+    return _npy_header(array.dtype, array.shape) + array.tobytes()
+
+
+@lru_cache(maxsize=256)
+def _npy_header(dtype: np.dtype, shape: tuple[int, ...]) -> bytes:
+    """Most answers have one of a few shapes, and numpy takes longer for a header than for the numbers."""
+    if dtype.hasobject:
+        raise ValueError("objects have no place in an npy file")
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
     return stream.getvalue()
 
 

@@ -22,6 +22,7 @@ from service.bodies.takes import takes
 from service.settings import Settings
 
 INLINE_BYTES = 2**16  # larger bodies are parsed in a worker thread, so that the event loop stays free
+INLINE_NPY_BYTES = 2**20  # the same of arrays, which are looked at where they lie
 INLINE_CELLS_BYTES = 2**13  # the same where every cell is a Python object
 O = TypeVar("O", bound=BaseModel)  # noqa: E741
 
@@ -72,6 +73,8 @@ async def read_rows(
     limits = Limits.of(settings, max_rows, setting, nulls=nulls)
     work = partial(read, body, kind, parameters, query_of(request), detector, options, limits)
     few = INLINE_BYTES if takes(detector).numbers else INLINE_CELLS_BYTES
+    if kind == NPY and takes(detector).numbers:
+        few = INLINE_NPY_BYTES
     if kind in (JSON, NPY) and len(body) <= few:
         got, asked = work()
         if not is_tolerant(asked):

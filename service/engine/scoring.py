@@ -28,6 +28,7 @@ OnBatch = Callable[[Any, int, np.ndarray, np.ndarray], None]
 Deliver = Callable[[Results], None]
 SMALLEST_PART = 64
 LONGER = 5
+INLINE_ROWS = 64
 HAND_OVER_S = 0.05
 
 
@@ -88,10 +89,13 @@ class ScoringThread:
             self._at_work.release()
 
     def _takes_no_time(self, tasks: list[ScoreTask]) -> bool:
-        """Whether these tasks take less time than two threads lose to each other."""
+        """Whether these tasks take less time than two threads lose to each other: few rows, of a fast model. Of many
+        rows, torch's operations take long enough for the event loop to go on beside them."""
         rows: dict[Scorer, int] = {}
         for task in tasks:
             rows[task.scorer] = rows.get(task.scorer, 0) + len(task.values)
+        if sum(rows.values()) > INLINE_ROWS:
+            return False
         return sum(self._expect(scorer, n) for scorer, n in rows.items()) <= self.inline_s
 
     def _take_over(self) -> bool:

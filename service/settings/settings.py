@@ -137,7 +137,7 @@ class EngineSettings(BaseModel):
         default=16, description="denoise and generate requests under way or waiting"
     )
     active_tasks: Count = Field(default=2, description="denoise and generate requests that advance by turns")
-    max_batch_rows: Count = Field(default=4096, description="rows joined into one batch")
+    max_batch_rows: Count = Field(default=2048, description="rows joined into one batch")
     inline_s: float = Field(
         default=0.002,
         ge=0,
