@@ -97,11 +97,20 @@ class Generator:
         while self.running and (now := time.perf_counter()) < end:
             while due <= now and self.sent < self.job.max_requests:
                 due += rng.expovariate(rate)
-                if self.free:
-                    self.free.pop().next()
+                connection = self.take()
+                if connection is not None:
+                    connection.next()
                 else:
                     self.not_sent += 1
             await asyncio.sleep(TICK_S)
+
+    def take(self) -> Connection | None:
+        """A free connection; one that the server is closing, having been idle for long, is left to `lost`."""
+        while self.free:
+            connection = self.free.pop()
+            if not connection.transport.is_closing():
+                return connection
+        return None
 
     async def connect(self) -> None:
         try:
@@ -124,7 +133,7 @@ class Generator:
 
     def ready(self, connection: Connection) -> None:
         """The connection is idle."""
-        if connection.closed:  # while it waited as it was told
+        if connection.closed or connection.transport.is_closing():  # while it waited as it was told
             return
         closed_loop = self.job.rate is None and self.begun
         if closed_loop and self.running and self.sent < self.job.max_requests:
@@ -153,7 +162,7 @@ class Connection(asyncio.Protocol):
         self.waiting, self.closed, self.sent_at = False, False, 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
         self.generator.connections.add(self)
         self.generator.ready(self)
 
@@ -162,7 +171,7 @@ class Connection(asyncio.Protocol):
         generator.sent += 1
         generator.in_flight += 1
         self.waiting, self.sent_at = True, time.perf_counter()
-        self.transport.write(generator.request())  # type: ignore[attr-defined]
+        self.transport.write(generator.request())
 
     def data_received(self, data: bytes) -> None:
         self.buffer = data = self.buffer + data if self.buffer else data
