@@ -35,7 +35,8 @@ def score(
         fpr: label rows with p_value <= fpr; the model's default where neither rate is given.
         fdr: label by Benjamini-Hochberg over all rows instead.
         on_error: "null": a row that cannot be scored gets NaN and a line in `errors`, and the others are scored.
-        resize: pictures of another size than the model's are scaled to it.
+        resize: pictures of another size than the model's are fitted to it: reduced where larger, never stretched,
+            centred.
 
     Raises:
         TypeError: rows of a kind that cannot be sent.

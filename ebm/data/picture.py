@@ -8,12 +8,14 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageOps
 
+from ebm.data.picture_size import fit_to
 from ebm.errors import BadInput
 
 FORMATS = ["PNG", "JPEG"]
 MAX_PIXELS = 16_000_000
 # A progressive JPEG has about ten scans, each of which visits every pixel: a few bytes more, a second more.
 MAX_SCANS = 100
+ORIENTATION = 0x0112  # EXIF; 5 to 8 swap the sides
 TRANSPARENT = ("LA", "PA", "La", "RGBA", "RGBa")
 Mode = Literal["L", "RGB"]
 
@@ -72,19 +74,32 @@ def decode_unit(
     """The image in [0, 1], of 8 bits (0..255) or, where gray, 16 (0..65535): (H, W) or (H, W, 3), float32.
 
     Args:
-        size: (width, height) to scale to, each pixel the mean of the area it stands for.
+        size: (width, height) to fit it to, as `ebm.data.picture_size` says: reduced by one factor, never enlarged,
+            centred.
 
     Raises:
         BadInput: as `decode_picture`.
     """
     image = decode_picture(data, source, mode, max_pixels=max_pixels)
-    top = 255.0
+    pixels, top = np.asarray(image), 255.0
     if is_deep(image):
-        image, top = Image.fromarray((np.asarray(image, np.float32) / 65535.0).clip(0, 1)), 1.0
-    if size is not None and image.size != size:
-        image = image.resize(size, Image.Resampling.BOX)
-    pixels = np.asarray(image, np.float32) / np.float32(top)
+        top = 65535.0
+        pixels = pixels.clip(0, top)
+    if size is not None:
+        pixels = fit_to(pixels, (size[1], size[0]))
+    pixels = pixels.astype(np.float32, copy=False) / np.float32(top)
     return np.repeat(pixels[..., None], 3, axis=2) if mode == "RGB" and pixels.ndim == 2 else pixels
+
+
+def upright_size(data: bytes, source: str, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """(height, width) of the picture as it stands once its EXIF tag has turned it.
+
+    Raises:
+        BadInput: as `open_picture`.
+    """
+    image = open_picture(data, source, max_pixels=max_pixels)
+    width, height = image.size
+    return (width, height) if image.getexif().get(ORIENTATION) in (5, 6, 7, 8) else (height, width)
 
 
 def is_gray(image: Image.Image) -> bool:

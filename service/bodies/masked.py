@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from ebm.data.picture import decode_unit
+from ebm.data.picture import decode_unit, upright_size
+from ebm.data.picture_size import fit_mask
 from ebm.detector import Detector
 from ebm.errors import BadInput
 from service.bodies import media
@@ -94,19 +95,22 @@ def _masked(files: list[File], detector: Detector, limits: Limits, resize: bool)
         picture = read_picture(
             file.content, wanted, max_pixels=limits.pixels, resize=resize, source=f"row {i}, {file.name}"
         )
-        hidden = gaps[i % len(gaps)].reshape(*picture.shape[:2], *([1] * (picture.ndim - 2)))
+        hidden = gaps[i % len(gaps)]
+        if resize:
+            hidden = fit_mask(hidden, upright_size(file.content, file.name), picture.shape[:2])
+        hidden = hidden.reshape(*picture.shape[:2], *([1] * (picture.ndim - 2)))
         rows.append(np.where(hidden, np.nan, picture))
     values = as_input(np.stack(rows), detector, nulls=True)
     return Rows(values, PNG, [], None, len(rows))
 
 
 def _mask(file: File, wanted: Takes, limits: Limits, resize: bool) -> np.ndarray:
-    """(H, W) bool: what is not black."""
+    """(H, W) bool: what is not black; of any size where it is to be fitted, as its picture is."""
     size = (wanted.schema["width"], wanted.schema["height"])
-    unit = decode_unit(file.content, file.name, "L", size=size if resize else None, max_pixels=limits.pixels)
-    if unit.shape != size[::-1]:
+    unit = decode_unit(file.content, file.name, "L", max_pixels=limits.pixels)
+    if not resize and unit.shape != size[::-1]:
         raise BadInput(
             f"{file.name} is {unit.shape[1]} x {unit.shape[0]}, the model takes {size[0]} x {size[1]} "
-            "(add ?resize=true to scale it)"
+            "(add ?resize=true to fit it)"
         )
     return unit > 0

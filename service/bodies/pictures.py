@@ -37,7 +37,8 @@ def read_picture(
     gray, or gray to colour, as the model needs; a picture turned by its EXIF tag stands upright.
 
     Args:
-        resize: scale a picture of another size (area average); else it is refused.
+        resize: fit a picture of another size (`ebm.data.picture_size`: reduced by one factor, never enlarged or
+            stretched, centred on the median of its border); else it is refused.
 
     Raises:
         BadInput: no picture, truncated, too many pixels, or another size than the model's.
@@ -57,5 +58,5 @@ def read_picture(
 
 def _other_size(source: str, got: tuple[int, ...], size: tuple[int, int]) -> BadInput:
     return BadInput(
-        f"{source} is {got[0]} x {got[1]}, the model takes {size[0]} x {size[1]} (add ?resize=true to scale it)"
+        f"{source} is {got[0]} x {got[1]}, the model takes {size[0]} x {size[1]} (add ?resize=true to fit it)"
     )

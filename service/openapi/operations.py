@@ -19,7 +19,8 @@ RESIZE = {
     "in": "query",
     "required": False,
     "schema": {"type": "boolean", "default": False},
-    "description": "pictures only: scale another size to the model's",
+    "description": "pictures only: fit another size to the model's: reduced by one factor, never stretched or "
+    "enlarged, then centred on the median of its border",
 }
 
 

@@ -171,6 +171,17 @@ def test_forms_that_do_not_fit(client: Any, image: np.ndarray, mask: np.ndarray)
         assert answer.status_code == 422 and words in answer.json()["detail"], answer.text
     scaled = client.post(f"{IMAGES}?resize=true", files=form(image, np.ones((12, 10), np.uint8)))
     assert scaled.status_code == 200
+    hidden = np.pad(
+        np.full((1, 2), 255, np.uint8), ((1, 2), (0, 1))
+    )  # 4 x 3, framed to 6 x 5 as its picture is
+    fitted = client.post(
+        f"{IMAGES}?resize=true",
+        files=form(image[1:5, :3], hidden),
+        data={"n_draws": "2"},
+        headers={"accept": "application/json"},
+    ).json()
+    gaps = np.array([[value is not None for value in line] for line in fitted["spread"][0]])
+    np.testing.assert_array_equal(np.argwhere(gaps), [[2, 1], [2, 2]])
     unknown = client.post(IMAGES, files=form(image, mask), data={"draws": "4"})
     assert unknown.status_code == 422 and "draws" in unknown.json()["detail"]
     table = client.post(URL, files=form(image, mask))
