@@ -20,8 +20,8 @@ from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput
 from ebm.leave_one_out import leave_one_out
 from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
+from ebm.noise_level import level_offsets
 from ebm.preprocessing import Preprocessor
-from ebm.restoration import level_offsets
 from ebm.training.config import ModelConfig, TermConfig
 from ebm.training.loop import Trainer, make_fabric
 from ebm.trimming import trim
