@@ -3,8 +3,8 @@
 from ebm.data.arrays import parse_npy
 from ebm.data.builtin import load_builtin
 from ebm.data.config import BuiltinData, DataConfig, FileData, load
-from ebm.data.images import parse_image
 from ebm.data.options import Cells, ReadOptions
+from ebm.data.picture import parse_image
 from ebm.data.readers import read
 from ebm.data.splits import Split, split_normal
 from ebm.data.table import Table, Values, concat_rows, make_table, normal_mask, take_rows

@@ -25,24 +25,34 @@ PAIRS = (("X", "y"), ("x", "y"), ("images", "labels"), ("data", "target"), ("val
 
 def read_npy(path: Path, options: ReadOptions) -> Table:
     """values (N, ...) from one npy file; labels from `options.labels_path`, another npy file."""
-    options.only(path, {"labels_path", "allow_missing"})
+    options.only(path, {"labels_path", "size", "allow_missing"})
     values = _npy_file(path)
     labels = None if options.labels_path is None else _npy_file(Path(options.labels_path))
-    return make_table(values, path.name, labels=labels, allow_missing=options.allow_missing)
+    return make_table(
+        values, path.name, labels=labels, size=options.size, allow_missing=options.allow_missing
+    )
 
 
 def read_npz(path: Path, options: ReadOptions) -> Table:
-    """values and labels from the members of one npz file, by key."""
-    options.only(path, {"values_key", "label_key", "allow_missing"})
+    """values, labels and groups from the members of one npz file, by key."""
+    options.only(path, {"values_key", "label_key", "group", "size", "allow_missing"})
     try:
         with zipfile.ZipFile(path) as archive:
             members = {n.removesuffix(".npy"): n for n in archive.namelist() if n.endswith(".npy")}
             key, label_key = _choose(path, list(members), options)
             values = _member(path, archive, members, key)
             labels = None if label_key is None else _member(path, archive, members, label_key)
+            groups = None if options.group is None else _member(path, archive, members, options.group)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise BadInput(f"{path.name}: not a readable npz file: {_line(error)}") from None
-    return make_table(values, path.name, labels=labels, allow_missing=options.allow_missing)
+    return make_table(
+        values,
+        path.name,
+        labels=labels,
+        groups=groups,
+        size=options.size,
+        allow_missing=options.allow_missing,
+    )
 
 
 def parse_npy(data: bytes, source: str, *, numbers_only: bool = False) -> np.ndarray:
@@ -136,15 +146,16 @@ def _member(path: Path, archive: zipfile.ZipFile, members: dict[str, str], key: 
 
 def _choose(path: Path, keys: list[str], options: ReadOptions) -> tuple[str, str | None]:
     listed = ", ".join(sorted(keys)) or "none"
-    for key in (options.values_key, options.label_key):
+    for option in ("values_key", "label_key", "group"):
+        key = getattr(options, option)
         if key is not None and key not in keys:
-            raise BadInput(f"{path.name}: no array '{key}'; arrays: {listed}")
+            raise BadInput(f"{path.name}: no array '{key}'; arrays: {listed} (option '{option}')")
     if options.values_key is not None:
         return options.values_key, options.label_key
     for values_key, label_key in PAIRS:
         if values_key in keys:
             return values_key, options.label_key or (label_key if label_key in keys else None)
-    rest = [key for key in keys if key != options.label_key]
+    rest = [key for key in keys if key not in (options.label_key, options.group)]
     if len(rest) == 1:
         return rest[0], options.label_key
     raise BadInput(f"{path.name}: say which array holds the values (values_key); arrays: {listed}")

@@ -23,10 +23,10 @@ DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: "
 
 def read_idx(path: Path, options: ReadOptions) -> Table:
     """values from one idx file; labels from `options.labels_path`, another idx file."""
-    options.only(path, {"labels_path"})
+    options.only(path, {"labels_path", "size"})
     values = _idx_file(path)
     labels = None if options.labels_path is None else _idx_file(Path(options.labels_path))
-    return make_table(values, path.name, labels=labels)
+    return make_table(values, path.name, labels=labels, size=options.size)
 
 
 def _idx_file(path: Path) -> np.ndarray:

@@ -68,6 +68,20 @@ def decode_picture(
         raise BadInput(f"{source}: the image is damaged: {_line(error)}") from None
 
 
+def parse_image(
+    data: bytes, source: str, mode: Mode | None = None, *, max_pixels: int = MAX_PIXELS
+) -> np.ndarray:
+    """One PNG or JPEG: (H, W) for gray, (H, W, 3) for RGB, uint8; see `decode_picture`.
+
+    Raises:
+        BadInput: neither PNG nor JPEG, truncated, more than `max_pixels`, or 16 bits a channel.
+    """
+    image = open_picture(data, source, max_pixels=max_pixels)
+    if is_deep(image):
+        raise BadInput(f"{source}: {image.mode} images (over 8 bits a channel) are not supported")
+    return np.asarray(decode_picture(data, source, mode, max_pixels=max_pixels))
+
+
 def decode_unit(
     data: bytes, source: str, mode: Mode, *, size: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from ebm.errors import BadInput
 
 Size = tuple[int, int]  # (height, width)
-CHUNK = 1 << 24  # numbers of a batch that are worked on at once
+CHUNK = 1 << 20  # numbers of a batch that are worked on at once: few enough to stay in the cache
 
 
 class Place(NamedTuple):

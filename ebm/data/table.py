@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from ebm.data.hashing import update_with_column
-from ebm.errors import BadInput
+from ebm.data.picture_size import Size, fit_all
+from ebm.errors import BadConfig, BadInput
 from ebm.preprocessing.checks import as_numbers, clip_text, require_finite, to_float32
 
 Values = np.ndarray | pa.Table
@@ -27,12 +28,14 @@ class Table:
     columns: d names, for tables that have names.
     labels: (N,) int64 or str, where the source has labels.
     source: what to name in messages, e.g. the file.
+    groups: (N,) str, where rows belong together: what they belong to.
     """
 
     values: Values
     columns: list[str] | None
     labels: np.ndarray | None
     source: str
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -40,12 +43,14 @@ class Table:
     def rows(self, index: np.ndarray) -> Table:
         """The rows chosen by an index array or a boolean mask."""
         labels = None if self.labels is None else self.labels[index]
-        return Table(take_rows(self.values, index), self.columns, labels, self.source)
+        groups = None if self.groups is None else self.groups[index]
+        return Table(take_rows(self.values, index), self.columns, labels, self.source, groups)
 
     def fingerprint(self) -> str:
-        """sha256 over shape, values, column names and labels: the same data give the same hex string."""
+        """sha256 over shape, values, column names, labels and groups: the same data give the same hex string."""
         labels = None if self.labels is None else [str(label) for label in self.labels]
-        head = json.dumps([list(self.values.shape), self.columns, labels])
+        facts = [list(self.values.shape), self.columns, labels]
+        head = json.dumps(facts if self.groups is None else [*facts, self.groups.tolist()])
         digest = hashlib.sha256(head.encode())
         if isinstance(self.values, np.ndarray):
             digest.update(np.ascontiguousarray(self.values, dtype="<f4").tobytes())
@@ -75,13 +80,16 @@ def make_table(
     *,
     columns: Sequence[str] | None = None,
     labels: Any = None,
+    groups: Any = None,
+    size: Size | None = None,
     allow_missing: bool = False,
 ) -> Table:
-    """Check what a reader found, and cast it.
+    """Check what a reader found, and cast it; fit images to `size`, where it is given.
 
     Raises:
         BadInput: no rows or columns, impossible shape, a cell that is no finite number (NaN passes with
-            `allow_missing`), or labels that do not match the rows.
+            `allow_missing`), or labels or groups that do not match the rows.
+        BadConfig: a `size` for rows that are no images.
     """
     array = as_numbers(values, columns, source)
     if array.ndim not in (2, 3, 4) or 0 in array.shape:
@@ -89,10 +97,45 @@ def make_table(
         raise BadInput(f"{source}: shape {array.shape}, expected {wanted}")
     require_finite(array, columns, source, allow_missing=allow_missing)
     values32 = to_float32(array, columns, source)
-    names = None if columns is None else list(columns)
+    if size is not None:
+        values32 = _fitted(values32, size, source)
+    n = len(values32)
     return Table(
-        values32, names, None if labels is None else tidy_labels(labels, len(values32), source), source
+        values32,
+        None if columns is None else list(columns),
+        None if labels is None else tidy_labels(labels, n, source),
+        source,
+        None if groups is None else tidy_groups(groups, n, source),
     )
+
+
+def _fitted(values: np.ndarray, size: Size, source: str) -> np.ndarray:
+    if values.ndim == 2:
+        raise BadConfig(f"{source}: option 'size' is for images; these are rows of {values.shape[1]} numbers")
+    missing = np.isnan(values).reshape(len(values), -1).any(1)
+    if missing.any() and values.shape[1:3] != size:
+        row = int(missing.argmax())
+        raise BadInput(
+            f"{source}: row {row} misses pixels, so it cannot be fitted to another 'size'", row=row
+        )
+    return fit_all(values, size)
+
+
+def tidy_groups(groups: Any, n_rows: int, source: str) -> np.ndarray:
+    """What each row belongs to, as strings; (N,).
+
+    Raises:
+        BadInput: wrong length, or a row of which it is not known.
+    """
+    try:
+        return tidy_labels(groups, n_rows, source).astype(str)
+    except BadInput as error:
+        about = (
+            str(error)
+            .replace("the label is missing", "its group is missing")
+            .replace("labels of", "groups of")
+        )
+        raise BadInput(f"{about} (option 'group')", row=error.row) from None
 
 
 def tidy_labels(labels: Any, n_rows: int, source: str) -> np.ndarray:
