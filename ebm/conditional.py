@@ -9,7 +9,8 @@ from torch import Generator, Tensor
 
 from ebm.energies import ProductOfExperts
 from ebm.parzen import Parzen
-from ebm.samplers.gradient import energy_and_gradient, standard_normal_like
+from ebm.restoration import score_estimate
+from ebm.samplers.gradient import standard_normal_like
 from ebm.steps import Steps
 from ebm.types import Energy, EnergyFn
 
@@ -119,8 +120,8 @@ def langevin_draws(
 
     At each noise level the observed coordinates are the row's own plus fresh noise of that level, so that the whole
     row is one of that level (Song and Ermon 2019, appendix B.3). Between levels the missing part takes a step of the
-    reverse diffusion, x - (s_k^2 - s_k+1^2) grad E plus that much noise (Song et al. 2021), and at the last level that
-    to the posterior mean.
+    reverse diffusion, (s_k^2 - s_k+1^2) times the score function plus that much noise (Song et al. 2021), and at the
+    last level that to the posterior mean. The score function is as `ebm.restoration.score_estimate` says.
 
     Args:
         levels: noise levels, descending.
@@ -130,8 +131,7 @@ def langevin_draws(
 
     def moved(x: Tensor, sigma: float, size: float) -> Tensor:
         noisy = torch.where(hidden, x, observed + sigma * standard_normal_like(x, generator))
-        _, gradient = energy_and_gradient(lambda x: energy(x, sigma=sigma), noisy)
-        return torch.where(hidden, x - size * gradient, observed)
+        return torch.where(hidden, x + size * score_estimate(energy, noisy, sigma), observed)
 
     def noise(variance: float) -> Tensor:
         return variance**0.5 * standard_normal_like(x, generator) * hidden

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ebm import restoration
+from ebm import noise_level, restoration
 from ebm.answers import SamplingState
 from ebm.errors import BadInput
 from ebm.generation import check_seed, to_user
@@ -43,10 +43,10 @@ def denoise_steps(
         return preprocessor.inverse(x.cpu().numpy())
     if sigma is None:
         assert state.level_offsets is not None
-        levels = restoration.estimate_sigma(energy, x, state.level_offsets)
+        levels = noise_level.estimate_sigma(energy, x, state.level_offsets)
     else:
         levels = torch.full((len(x),), float(sigma), device=device)
-    smallest = restoration.SIGMA_GRID[0]
+    smallest = noise_level.SIGMA_GRID[0]
     if method == "langevin":
         generator = torch.Generator(device).manual_seed(seed)
         chain = restoration.langevin_denoise_steps(energy, x, levels, n_steps, smallest, generator)

@@ -16,9 +16,10 @@ from ebm.explanation import Explanation
 from ebm.flat_images import FlatImages
 from ebm.manifest import CalibrationSummary
 from ebm.nearest import Surroundings, put_back, replaced_by_donors
+from ebm.noise_level import SIGMA_GRID, estimate_sigma
 from ebm.parzen import find_parzen
 from ebm.preprocessing import ScaleImage
-from ebm.restoration import SIGMA_GRID, denoise_steps, estimate_sigma
+from ebm.restoration import denoise_steps
 from ebm.steps import Progress, Steps
 from ebm.types import Energy, EnergyFn
 

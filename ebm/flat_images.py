@@ -6,8 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ebm.preprocessing.image import ScaleImage
+from ebm.restoration import Denoiser
 from ebm.types import Energy
 
 
@@ -59,5 +61,23 @@ class FlatImages:
         return rows.reshape(len(rows), *self.images.input_shape)
 
     def energy(self, energy: Energy) -> Energy:
-        """E over flat encoded rows (N, C*H*W)."""
-        return lambda x, sigma=None: energy(x.reshape(len(x), *self.images.shape), sigma=sigma)
+        """E over flat encoded rows (N, C*H*W); with `restore` where `energy` has it."""
+        kind = FlatDenoiser if isinstance(energy, Denoiser) else FlatEnergy
+        return kind(energy, self.images.shape)
+
+
+class FlatEnergy:
+    """An energy of images (B, C, H, W), of flat rows."""
+
+    def __init__(self, energy: Any, shape: tuple[int, ...]):
+        self.inner, self.shape = energy, shape
+
+    def __call__(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
+        return self.inner(x.reshape(len(x), *self.shape), sigma=sigma)
+
+
+class FlatDenoiser(FlatEnergy):
+    """The same with a denoiser, see `ebm.restoration.Denoiser`."""
+
+    def restore(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        return self.inner.restore(x.reshape(len(x), *self.shape), sigma).reshape(x.shape)

@@ -15,9 +15,9 @@ from ebm import cells
 from ebm.conditional import Proposal, corrected_draws, langevin_draws, pooled
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput
+from ebm.noise_level import SIGMA_GRID
 from ebm.parzen import Parzen, find_parzen
 from ebm.preprocessing import Coding
-from ebm.restoration import SIGMA_GRID
 from ebm.steps import Progress, Steps
 from ebm.types import Energy, EnergyFn
 

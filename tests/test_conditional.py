@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from analytic_denoisers import WienerFilter
 from torch import Tensor
 
 from ebm.conditional import Proposal, corrected_draws, langevin_draws, pooled
@@ -173,5 +174,14 @@ def test_langevin_draws_the_conditional_of_a_noise_conditional_energy(generator)
     )  # the whole row has the level's noise
     assert (draws[0, :, 0] == 1).all()
     # Unadjusted, with a finite ladder: within a bias of .05 beside the standard error, .02.
+    assert mean[0, 1].item() == pytest.approx(RHO, abs=0.08)
+    assert draws[0, :, 1].std().item() == pytest.approx(math.sqrt(1 - RHO**2), rel=0.15)
+
+
+def test_langevin_draws_by_a_denoiser_alone(generator) -> None:
+    field = WienerFilter(Gaussian(torch.zeros(2), torch.linalg.inv(COVARIANCE)))
+    levels = torch.logspace(math.log10(1.5), math.log10(0.05), 18).tolist()
+    draws, mean, _ = finish(langevin_draws(field, levels, observed(1.0), SECOND_MISSING, 1000, generator))
+    assert (draws[0, :, 0] == 1).all()
     assert mean[0, 1].item() == pytest.approx(RHO, abs=0.08)
     assert draws[0, :, 1].std().item() == pytest.approx(math.sqrt(1 - RHO**2), rel=0.15)

@@ -1,17 +1,17 @@
-"""Denoising against the closed form of a Gaussian, and noise levels against the noise that was added."""
+"""Denoising against the closed form of a Gaussian, by the gradient of an energy and by a denoiser that has none."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from analytic_denoisers import WienerFilter
 
 from ebm.energies.analytic import Gaussian
 from ebm.restoration import (
     denoise_steps,
-    estimate_sigma,
     langevin_denoise_steps,
-    level_offsets,
     posterior_mean,
+    score_estimate,
 )
 
 
@@ -22,15 +22,22 @@ def setup(d: int = 6) -> tuple[Gaussian, torch.Tensor, torch.Generator]:
     return energy, energy.sample(500, generator), generator
 
 
-def test_posterior_mean_of_a_gaussian_is_the_wiener_filter() -> None:
+BY = pytest.mark.parametrize("by", [lambda energy: energy, WienerFilter], ids=["energy", "field"])
+
+
+@BY
+def test_posterior_mean_of_a_gaussian_is_the_wiener_filter(by) -> None:
     energy, x, generator = setup()
     sigma = 0.7
     noisy = x + sigma * torch.randn(x.shape, generator=generator)
     covariance = torch.linalg.inv(energy.precision)
     gain = covariance @ torch.linalg.inv(covariance + sigma**2 * torch.eye(6))
     expected = 1 + (noisy - 1) @ gain.T
-    found = posterior_mean(energy, noisy, torch.full((500,), sigma))
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    for level in (sigma, torch.full((500,), sigma)):
+        found = posterior_mean(by(energy), noisy, level)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+        score = score_estimate(by(energy), noisy, level)
+        torch.testing.assert_close(score, (expected - noisy) / sigma**2, rtol=1e-3, atol=1e-3)
 
 
 def test_several_steps_end_nearer_to_the_datas_spread() -> None:
@@ -48,10 +55,11 @@ def test_several_steps_end_nearer_to_the_datas_spread() -> None:
     assert gap(many[-1]) < 0.5 * gap(one)
 
 
-def test_langevin_draws_from_the_posterior_of_a_gaussian() -> None:
+@BY
+def test_langevin_draws_from_the_posterior_of_a_gaussian(by) -> None:
     energy, x, generator = setup()
     noisy = (x[:3] + 0.7 * torch.randn(3, 6, generator=generator)).repeat_interleave(4000, 0)
-    steps = list(langevin_denoise_steps(energy, noisy, torch.full((12000,), 0.7), 50, 0.05, generator))
+    steps = list(langevin_denoise_steps(by(energy), noisy, torch.full((12000,), 0.7), 50, 0.05, generator))
     assert len(steps) == 50
     draws = steps[-1].reshape(3, 4000, 6)
     covariance = torch.linalg.inv(energy.precision + torch.eye(6) / 0.7**2)
@@ -69,36 +77,9 @@ def test_langevin_of_one_step_or_of_hardly_any_noise_is_the_posterior_mean() -> 
         torch.testing.assert_close(found, posterior_mean(energy, x, level))
 
 
-@pytest.mark.parametrize("sigma", [0.1, 0.3, 0.7])
-def test_the_noise_level_is_estimated(sigma: float) -> None:
-    # Like pictures: many directions in which clean rows hardly vary, which is where noise shows.
-    generator = torch.Generator().manual_seed(0)
-    energy = Gaussian(torch.zeros(60), torch.diag(torch.tensor([1.0] * 20 + [2500.0] * 40)))
-    x = energy.sample(500, generator)
-    offsets = level_offsets(energy, x[:250], generator)
-    noisy = x[250:] + sigma * torch.randn(x[250:].shape, generator=generator)
-    found = estimate_sigma(energy, noisy, offsets)
-    assert found.median() == pytest.approx(sigma, rel=0.15)
-
-
-def test_clean_rows_get_the_least_noise() -> None:
-    energy, x, generator = setup(d=40)
-    offsets = level_offsets(energy, x[:250], generator)
-    assert estimate_sigma(energy, x[250:], offsets).median() < 0.06
-
-
-def test_a_constant_of_each_level_does_not_move_the_estimate() -> None:
-    # Score matching leaves the energy of each level free by a constant; here the constants are large and crooked.
-    generator = torch.Generator().manual_seed(0)
-    energy = Gaussian(torch.zeros(60), torch.diag(torch.tensor([1.0] * 20 + [2500.0] * 40)))
-    x = energy.sample(500, generator)
-
-    def shifted(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
-        return energy(x, sigma) + 200 * torch.sin(3 * sigma) + 50 / sigma
-
-    offsets = level_offsets(shifted, x[:250], generator)  # type: ignore[arg-type]
-    noisy = x[250:] + 0.3 * torch.randn(x[250:].shape, generator=generator)
-    found = estimate_sigma(shifted, noisy, offsets)  # type: ignore[arg-type]
-    assert found.median() == pytest.approx(0.3, rel=0.15)
-    blind = estimate_sigma(shifted, noisy, torch.zeros_like(offsets))  # type: ignore[arg-type]
-    assert blind.median() != pytest.approx(0.3, rel=0.3)
+def test_rows_of_several_noise_levels_at_once() -> None:
+    energy, x, _ = setup()
+    levels = torch.tensor([0.2, 0.7, 1.4])
+    found = posterior_mean(WienerFilter(energy), x[:3], levels)
+    for i in range(3):
+        torch.testing.assert_close(found[i : i + 1], posterior_mean(energy, x[i : i + 1], levels[i : i + 1]))
