@@ -22,6 +22,7 @@ from safetensors.torch import save as save_tensors
 from ebm.calibration import Calibration
 from ebm.detector import Detector, SamplingState
 from ebm.energies import Expert, ProductOfExperts
+from ebm.energies.product import Link
 from ebm.errors import BadArtifact, EBMError
 from ebm.manifest import FORMAT_VERSION, Manifest, Term
 
@@ -45,14 +46,16 @@ class ModelEntry:
     default: bool
 
 
-def build_energy(terms: tuple[Term, ...], shape: tuple[int, ...]) -> ProductOfExperts:
+def build_energy(
+    terms: tuple[Term, ...], shape: tuple[int, ...], link: Link = "linear"
+) -> ProductOfExperts:
     """The product that a manifest describes, with fresh weights. A term's weight is shared among its noise levels."""
     experts = [
         Expert(term.name, sigma, term.weight / max(len(term.sigmas), 1))
         for term in terms
         for sigma in (term.sigmas or (None,))
     ]
-    return ProductOfExperts({term.name: term.energy.build(shape) for term in terms}, experts)
+    return ProductOfExperts({term.name: term.energy.build(shape) for term in terms}, experts, link)
 
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -167,7 +170,7 @@ def load(path: Path | str, device: str = "cpu", verify: bool = True) -> Detector
         arrays = load_arrays(contents[CALIBRATION])
         tensors = load_tensors(contents[WEIGHTS])
         preprocessor = manifest.preprocessing.build().load_arrays(_below("preprocessing.", arrays))
-        energy = build_energy(manifest.terms, preprocessor.shape)
+        energy = build_energy(manifest.terms, preprocessor.shape, manifest.link)
         energy.load_state_dict(_below("energy.", tensors))
         sampling = None
         if manifest.sampling is not None:

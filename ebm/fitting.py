@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from ebm.leave_one_out import leave_one_out
 from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
 from ebm.noise_level import level_offsets
 from ebm.preprocessing import Preprocessor
-from ebm.training.config import ModelConfig, TermConfig
+from ebm.training.config import ModelConfig, StageConfig, TermConfig
 from ebm.training.loop import Trainer, make_fabric
 from ebm.trimming import trim
 
@@ -92,16 +92,17 @@ def fit(
         """One energy on `rows`; a fold's is trained for fewer steps and leaves no checkpoint."""
         seed = config.seed + 1000 * config.terms.index(term)
         cast(Any, module).fit(rows)
-        if term.objective is not None and fold is None:
-            _train_term(term, module, rows, fabric, seed, checkpoints, resume, on_step, should_stop)
-        elif term.objective is not None and fold is not None:
-            loop = term.training.model_copy(update={"n_steps": max(1, term.training.n_steps // 2)})
-            short = term.model_copy(update={"training": loop})
-            _train_term(short, module, rows, fabric, seed + 1 + fold, None, False, None, should_stop)
+        if term.start_from is not None:
+            module.load_state_dict(product.terms[term.start_from].state_dict())
+        stages = _Stages(module, rows, fabric, should_stop)
+        if fold is None:
+            stages.run(term, seed, term.stages, checkpoints, resume, on_step)
+        else:
+            stages.run(term, seed + 1 + fold, [halved(stage) for stage in term.stages])
         return module.to("cpu").requires_grad_(False).eval()
 
     torch.manual_seed(config.seed)  # weight initialisation is the one thing torch draws globally
-    product = build_energy(terms, preprocessor.shape)
+    product = build_energy(terms, preprocessor.shape, config.link)
     for term in config.terms:
         module = fitted(term, product.terms[term.name], x[clean], None)
         notes += tuple(getattr(module, "notes", ()))
@@ -125,25 +126,52 @@ def fit(
     return Fit(detector, scores, index)
 
 
-def _train_term(
-    term: TermConfig,
-    module: nn.Module,
-    x: Tensor,
-    fabric: Any,
-    seed: int,
-    checkpoints: Path | None,
-    resume: bool,
-    on_step: OnTermStep | None,
-    should_stop: Callable[[], bool] | None,
-) -> None:
-    assert term.objective is not None
-    trainer = Trainer(module, term.objective.build(), x, term.training, fabric, seed)
-    trainer.run(
-        path=None if checkpoints is None else checkpoints / f"{term.name}.safetensors",
-        resume=resume,
-        on_step=None if on_step is None else lambda step, n, figures: on_step(term.name, step, n, figures),
-        should_stop=should_stop,
-    )
+@dataclass(frozen=True)
+class _Stages:
+    """Trains one energy, stage by stage."""
+
+    module: nn.Module
+    x: Tensor
+    fabric: Any
+    should_stop: Callable[[], bool] | None
+
+    def run(
+        self,
+        term: TermConfig,
+        seed: int,
+        stages: Sequence[StageConfig],
+        checkpoints: Path | None = None,
+        resume: bool = False,
+        on_step: OnTermStep | None = None,
+    ) -> None:
+        """Steps are counted over all stages; a checkpoint belongs to one of them."""
+        before, total = 0, sum(stage.training.n_steps for stage in stages)
+        for i, stage in enumerate(stages):
+            name = term.name if i == len(stages) - 1 else f"{term.name}.{i + 1}"
+
+            def report(step: int, _n: int, figures: dict[str, float], done: int = before) -> None:
+                if on_step is not None:
+                    on_step(term.name, done + step, total, figures)
+
+            trainer = Trainer(
+                self.module, stage.objective.build(), self.x, stage.training, self.fabric, seed + 100 * i
+            )
+            trainer.run(
+                path=None if checkpoints is None else checkpoints / f"{name}.safetensors",
+                resume=resume,
+                on_step=report,
+                should_stop=self.should_stop,
+            )
+            settle = getattr(self.module, "settle", None)
+            if settle is not None:
+                settle(trainer.x)
+            before += stage.training.n_steps
+
+
+def halved(stage: StageConfig) -> StageConfig:
+    """For half as many steps, as a fold is trained."""
+    loop = stage.training.model_copy(update={"n_steps": max(1, stage.training.n_steps // 2)})
+    return stage.model_copy(update={"training": loop})
 
 
 def _sampling_state(
@@ -187,6 +215,7 @@ def _calibrated(
         input=preprocessor.schema(),
         preprocessing=config.preprocessing,
         terms=terms,
+        link=config.link,
         sampling=config.sampling,
         calibration=CalibrationSummary(
             method=config.calibration, n=n, mean=mean, sd=sd, default_fpr=config.default_fpr

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ebm.config import Frozen
 from ebm.energies import EnergyConfig
+from ebm.energies.product import Link
 from ebm.objectives import ObjectiveConfig
 from ebm.preprocessing import PreprocessorConfig
 from ebm.training.config import NAME, SamplingConfig
@@ -59,6 +60,7 @@ class Manifest(Frozen):
     input: dict[str, Any]
     preprocessing: PreprocessorConfig
     terms: tuple[Term, ...] = Field(min_length=1)
+    link: Link = "linear"
     sampling: SamplingConfig | None = None
     calibration: CalibrationSummary
     data: DataSummary

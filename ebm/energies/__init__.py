@@ -9,11 +9,22 @@ from ebm.energies.kernel import KernelConfig, KernelEnergy
 from ebm.energies.kernel_views import KernelViews, KernelViewsConfig
 from ebm.energies.mlp import MLPConfig, MLPEnergy
 from ebm.energies.product import Expert, ProductOfExperts
+from ebm.energies.reconstruction import ReconstructionConfig, ReconstructionEnergy
 from ebm.energies.residual import ResidualConfig, ResidualEnergy
+from ebm.energies.restoration import RestorationConfig, RestorationEnergy
 from ebm.energies.shallow import ShallowConfig, ShallowEnergy
+from ebm.energies.unet import UNetConfig, UNetEnergy
 
 EnergyConfig = Annotated[
-    MLPConfig | ConvConfig | ResidualConfig | ShallowConfig | KernelConfig | KernelViewsConfig,
+    MLPConfig
+    | ConvConfig
+    | ResidualConfig
+    | ShallowConfig
+    | KernelConfig
+    | KernelViewsConfig
+    | ReconstructionConfig
+    | RestorationConfig
+    | UNetConfig,
     Field(discriminator="kind"),
 ]
 
@@ -29,8 +40,14 @@ __all__ = [
     "MLPConfig",
     "MLPEnergy",
     "ProductOfExperts",
+    "ReconstructionConfig",
+    "ReconstructionEnergy",
     "ResidualConfig",
     "ResidualEnergy",
+    "RestorationConfig",
+    "RestorationEnergy",
     "ShallowConfig",
     "ShallowEnergy",
+    "UNetConfig",
+    "UNetEnergy",
 ]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ebm.energies.fixed import at_level
 from ebm.types import EnergyFn
+
+Link = Literal["linear", "softplus"]
 
 
 class Expert(NamedTuple):
@@ -22,6 +25,10 @@ class Expert(NamedTuple):
 class ProductOfExperts(nn.Module):
     """E(x) = sum_k w_k E_k(x, sigma_k) / s_k, the energy of prod_k p_k(x)^(w_k / s_k) (Hinton 2002).
 
+    With `link` softplus, E(x) = sum_k w_k softplus((E_k(x, sigma_k) - m_k) / s_k), m_k the mean over the same rows as
+    s_k: an expert that finds a row ordinary then cannot make up for one that does not, as its energy falls below the
+    usual. Sharper experts than a sum, for many experts of which each sees its own kind of fault.
+
     s_k is the standard deviation of E_k over held-out normal rows, so that weights compare like with like; a single
     expert of weight 1 keeps s = 1, and E is then that expert's own energy.
 
@@ -29,12 +36,16 @@ class ProductOfExperts(nn.Module):
     """
 
     scales: Tensor
+    centres: Tensor
 
-    def __init__(self, terms: dict[str, nn.Module], experts: list[Expert]):
+    def __init__(self, terms: dict[str, nn.Module], experts: list[Expert], link: Link = "linear"):
         super().__init__()
+        self.link: Link = link
         self.terms = nn.ModuleDict(terms)
         self.experts = list(experts)
         self.register_buffer("scales", torch.ones(len(self.experts)))
+        if link == "softplus":
+            self.register_buffer("centres", torch.zeros(len(self.experts)))
 
     def expert_energies(self, x: Tensor) -> Tensor:
         """(B, K): the raw energy of each expert."""
@@ -42,14 +53,18 @@ class ProductOfExperts(nn.Module):
 
     @torch.no_grad()
     def standardise(self, energies: Tensor) -> None:
-        """Set s_k from the experts' energies (N, K) of N >= 2 normal rows that they were not fitted to."""
-        if len(self.experts) > 1:
+        """Set s_k, and m_k, from the experts' energies (N, K) of N >= 2 normal rows that they were not fitted to."""
+        if self.link == "softplus":
+            self.centres.copy_(energies.mean(0))
+        if len(self.experts) > 1 or self.link == "softplus":
             self.scales.copy_(energies.std(0).clamp_min(1e-6))
 
     def combine(self, energies: Tensor) -> Tensor:
         """(B, K) raw energies of the experts -> (B,)."""
         weights = torch.tensor([e.weight for e in self.experts], dtype=energies.dtype, device=energies.device)
         # Not a matrix product, which rounds a row differently with the number of rows beside it.
+        if self.link == "softplus":
+            return (F.softplus((energies - self.centres) / self.scales) * weights).sum(1)
         return (energies * (weights / self.scales)).sum(1)
 
     def forward(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
@@ -59,6 +74,8 @@ class ProductOfExperts(nn.Module):
     def at_levels(self) -> EnergyFn:
         """x -> E(x), fast on small batches; call it where the experts and their scales are final."""
         experts = [at_level(self.terms[e.term], e.sigma) for e in self.experts]
+        if self.link == "softplus":
+            return lambda x, /: self.combine(torch.stack([expert(x) for expert in experts], 1))
         weights = torch.tensor([e.weight for e in self.experts], device=self.scales.device) / self.scales
         if len(experts) == 1 and float(weights[0]) == 1.0:
             return experts[0]

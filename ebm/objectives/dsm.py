@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import torch
@@ -10,15 +9,22 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor
 
 from ebm.config import Frozen
+from ebm.objectives.noise_levels import denoising_weight, log_normal, log_uniform
 from ebm.types import LossOutput
 
 
 class DSMConfig(Frozen):
-    """Noise levels log-uniform in [`sigma_min`, `sigma_max`]; equal bounds (or no `sigma_max`) give one level."""
+    """Noise levels log-uniform in [`sigma_min`, `sigma_max`]; equal bounds (or no `sigma_max`) give one level.
+
+    With `log_mean` they are log-normal, ln sigma ~ N(log_mean, log_sd^2), clipped to the bounds, and high ones weigh
+    more: for images, whose details are decided at a few levels.
+    """
 
     kind: Literal["dsm"] = "dsm"
     sigma_min: float = Field(default=0.05, gt=0)
     sigma_max: float | None = Field(default=None, gt=0)
+    log_mean: float | None = None
+    log_sd: float = Field(default=1.1, gt=0)
 
     @model_validator(mode="after")
     def _ascending(self) -> DSMConfig:
@@ -27,29 +33,41 @@ class DSMConfig(Frozen):
         return self
 
     def build(self) -> DenoisingScoreMatching:
-        return DenoisingScoreMatching(self.sigma_min, self.sigma_max)
+        return DenoisingScoreMatching(self.sigma_min, self.sigma_max, self.log_mean, self.log_sd)
 
 
 class DenoisingScoreMatching:
     """mean over rows and coordinates of (sigma * grad_x E(x + sigma eps, sigma) - eps)^2, eps ~ N(0, I).
 
     -grad E then matches the score function of the data with noise sigma (Vincent 2011, eq. 11); the factor sigma^2
-    weighs the levels alike (Song and Ermon 2019). sigma is log-uniform and stratified over the batch. The learned
-    energy is that of the *noisy* data: a Gaussian of covariance C comes back as C + sigma^2 I.
+    weighs the levels alike (Song and Ermon 2019); log-normal levels weigh by `denoising_weight(sigma) sigma^2` beside
+    it (Karras et al. 2022). sigma is stratified over the batch. The learned energy is that of the *noisy* data: a
+    Gaussian of covariance C comes back as C + sigma^2 I.
 
     Called with an energy (noise-conditional where several levels are used), x (B, ...) and a generator.
     """
 
-    def __init__(self, sigma_min: float, sigma_max: float | None = None):
+    def __init__(
+        self,
+        sigma_min: float,
+        sigma_max: float | None = None,
+        log_mean: float | None = None,
+        log_sd: float = 1.1,
+    ):
         self.sigma_min = sigma_min
         self.sigma_max = sigma_min if sigma_max is None else sigma_max
+        self.log_mean, self.log_sd = log_mean, log_sd
+
+    def levels(self, x: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """sigma (B,) and the weight of each row (B,)."""
+        if self.log_mean is None:
+            sigma = log_uniform(x, generator, self.sigma_min, self.sigma_max)
+            return sigma, torch.ones_like(sigma)
+        sigma = log_normal(x, generator, self.log_mean, self.log_sd, self.sigma_min, self.sigma_max)
+        return sigma, denoising_weight(sigma) * sigma.square()
 
     def __call__(self, energy: Any, x: Tensor, generator: Generator) -> LossOutput:
-        n = len(x)
-        where = torch.rand(n, generator=generator, device=x.device, dtype=x.dtype)
-        strata = (torch.arange(n, device=x.device, dtype=x.dtype) + where) / n
-        ratio = math.log(self.sigma_max / self.sigma_min)
-        sigma = self.sigma_min * (ratio * strata).exp()
+        sigma, weight = self.levels(x, generator)
         wide = sigma.reshape(-1, *[1] * (x.dim() - 1))
         eps = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
         noisy = x + wide * eps
@@ -62,7 +80,7 @@ class DenoisingScoreMatching:
                 noisy.requires_grad_(True)
                 energies = energy(noisy, sigma=sigma)
                 gradient = torch.autograd.grad(energies.sum(), noisy, create_graph=True)[0]
-        loss = (wide * gradient - eps).square().mean()
+        loss = (weight * (wide * gradient - eps).flatten(1).square().mean(1)).mean()
         metrics = {"real": float(energies.detach().mean()), "spread": float(energies.detach().std())}
         return LossOutput(loss, metrics)
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ebm.samplers.ancestral import Ancestral, AncestralConfig
 from ebm.samplers.annealed import AnnealedLangevin, AnnealedLangevinConfig, anneal
 from ebm.samplers.gradient import energy_and_gradient
 from ebm.samplers.langevin import Langevin, LangevinConfig
@@ -12,12 +13,14 @@ from ebm.samplers.replay_buffer import ReplayBuffer
 from ebm.samplers.run import RunResult, Stage, Step, iterate, run, run_stages
 
 SamplerConfig = Annotated[
-    LangevinConfig | MALAConfig | AnnealedLangevinConfig,
+    LangevinConfig | MALAConfig | AnnealedLangevinConfig | AncestralConfig,
     Field(discriminator="kind"),
 ]
 
 __all__ = [
     "MALA",
+    "Ancestral",
+    "AncestralConfig",
     "AnnealedLangevin",
     "AnnealedLangevinConfig",
     "Langevin",

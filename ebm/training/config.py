@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from ebm.config import Frozen
 from ebm.data.config import DataConfig
 from ebm.energies import EnergyConfig
+from ebm.energies.product import Link
 from ebm.objectives import ObjectiveConfig
 from ebm.preprocessing import PreprocessorConfig
 from ebm.samplers import SamplerConfig
@@ -20,7 +21,10 @@ FITTED = ("kernel", "kernel_views")  # energies that are fitted in closed form, 
 
 
 class LoopConfig(Frozen):
-    """Optimisation of one term: AdamW, warm-up then `schedule`, gradient clipping at `clip`, EMA of the weights."""
+    """Optimisation of one term: AdamW, warm-up then `schedule`, gradient clipping at `clip`, EMA of the weights.
+
+    `only`: the parts of the energy that are trained (its attributes by name); all where empty.
+    """
 
     n_steps: int = Field(default=2000, ge=1)
     batch_size: int = Field(default=128, ge=1)
@@ -31,6 +35,7 @@ class LoopConfig(Frozen):
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.998, ge=0, lt=1)
+    only: tuple[str, ...] = ()
     log_every: int = Field(default=20, ge=1)
     checkpoint_every: int = Field(default=200, ge=1)
 
@@ -48,14 +53,25 @@ class SplitConfig(Frozen):
         return self
 
 
+class StageConfig(Frozen):
+    """One objective, minimised as `training` says."""
+
+    objective: ObjectiveConfig
+    training: LoopConfig = LoopConfig()
+
+
 class TermConfig(Frozen):
     """One energy of the product. Without `objective` the energy is only fitted (the kernel energy).
 
-    `sigmas`: the noise levels at which a noise-conditional energy scores; `weight` is shared among them.
+    `start_from`: an earlier term of the same energy, with whose weights this one begins; `pretraining`: stages before
+    `objective`, in order. `sigmas`: the noise levels at which a noise-conditional energy scores; `weight` is shared
+    among them.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     energy: EnergyConfig
+    start_from: str | None = None
+    pretraining: tuple[StageConfig, ...] = ()
     objective: ObjectiveConfig | None = None
     training: LoopConfig = LoopConfig()
     weight: float = 1.0
@@ -65,12 +81,12 @@ class TermConfig(Frozen):
     def _consistent(self) -> TermConfig:
         conditional = getattr(self.energy, "noise_conditional", False)
         if self.energy.kind in FITTED:
-            if self.objective is not None:
+            if self.objective is not None or self.pretraining:
                 raise ValueError("a kernel energy is fitted, not trained: remove 'objective'")
         elif self.objective is None:
             raise ValueError(f"energy kind '{self.energy.kind}' needs an 'objective'")
-        if self.objective is not None and conditional != (self.objective.kind == "dsm" and conditional):
-            raise ValueError("a noise-conditional energy can only be trained by objective kind 'dsm'")
+        for stage in self.stages:
+            _check_objective(stage.objective.kind, self.energy)
         if conditional and not self.sigmas:
             raise ValueError("a noise-conditional energy needs 'sigmas', the noise levels at which it scores")
         if self.sigmas and not conditional and self.energy.kind != "kernel":
@@ -82,6 +98,13 @@ class TermConfig(Frozen):
         if chains < self.training.batch_size:
             raise ValueError(f"'buffer_size' {chains} is below 'batch_size' {self.training.batch_size}")
         return self
+
+    @property
+    def stages(self) -> tuple[StageConfig, ...]:
+        """All that is trained, in order; empty for energies that are only fitted."""
+        if self.objective is None:
+            return self.pretraining
+        return (*self.pretraining, StageConfig(objective=self.objective, training=self.training))
 
 
 class SamplingConfig(Frozen):
@@ -107,7 +130,7 @@ class SamplingConfig(Frozen):
 class ModelConfig(Frozen):
     """A model from rows to detector; `TrainConfig` adds where the rows are.
 
-    `calibration`: by rows set aside (`split`), or by the training rows, each left out in turn (`leave_one_out`: exact
+    `link`: how terms add up, see `ProductOfExperts`. `calibration`: by rows set aside (`split`), or by the training rows, each left out in turn (`leave_one_out`: exact
     for kernel energies, in `folds` folds for trained ones), which costs no rows. `contamination`: the share of
     anomalies among the training rows, where the rows that look it are not learnt from (`auto`: an unknown share; None:
     there are none; see `ebm.trimming`).
@@ -121,6 +144,7 @@ class ModelConfig(Frozen):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     preprocessing: PreprocessorConfig
     terms: tuple[TermConfig, ...]
+    link: Link = "linear"
     sampling: SamplingConfig | None = None
     calibration: Literal["split", "leave_one_out"] = "split"
     folds: int = Field(default=2, ge=2, le=20)
@@ -140,6 +164,10 @@ class ModelConfig(Frozen):
         energies = {term.name: term.energy for term in self.terms}
         if len(energies) < len(self.terms):
             raise ValueError("two terms have the same name")
+        for i, term in enumerate(self.terms):
+            earlier = {t.name: t.energy for t in self.terms[:i]}
+            if term.start_from is not None and earlier.get(term.start_from) != term.energy:
+                raise ValueError(f"term '{term.name}': 'start_from' needs an earlier term of the same energy")
         if self.sampling is not None:
             for name in filter(None, (self.sampling.term, self.sampling.coarse_term)):
                 if name not in energies:
@@ -184,7 +212,26 @@ def _check_sampler(kind: str, name: str, energy: EnergyConfig) -> None:
     """Found here, or else only after training, when the model is asked to generate."""
     if energy.kind == "kernel":
         return  # it has a noiseless energy and one at each level
-    if kind == "annealed_langevin" and not getattr(energy, "noise_conditional", False):
+    by_levels = kind in ("annealed_langevin", "ancestral")
+    if by_levels and not getattr(energy, "noise_conditional", False):
         raise ValueError(f"sampler kind '{kind}' needs a noise-conditional energy; term '{name}' has none")
-    if kind != "annealed_langevin" and getattr(energy, "noise_conditional", False):
-        raise ValueError(f"term '{name}' is noise-conditional: it needs sampler kind 'annealed_langevin'")
+    if not by_levels and getattr(energy, "noise_conditional", False):
+        raise ValueError(
+            f"term '{name}' is noise-conditional: it needs sampler kind 'annealed_langevin' or 'ancestral'"
+        )
+    if kind == "annealed_langevin" and energy.kind == "restoration":
+        raise ValueError(
+            f"term '{name}' denoises by a field, not by its energy: it needs sampler kind 'ancestral'"
+        )
+
+
+def _check_objective(kind: str, energy: EnergyConfig) -> None:
+    conditional = getattr(energy, "noise_conditional", False)
+    if (energy.kind == "restoration") != (kind == "restoration"):
+        raise ValueError("energy kind 'restoration' and objective kind 'restoration' go together")
+    if conditional and kind not in ("dsm", "restoration"):
+        raise ValueError("a noise-conditional energy can only be trained by objective kind 'dsm'")
+    if kind == "reconstruction" and energy.kind != "reconstruction":
+        raise ValueError(
+            f"objective kind 'reconstruction' trains an autoencoder; energy '{energy.kind}' has none"
+        )

@@ -39,16 +39,38 @@ class Trainer:
         self.config, self.fabric, self.objective = config, fabric, objective
         self.x = x.to(fabric.device)
         self.plain = energy
+        trained = self.trained()
         optimizer = torch.optim.AdamW(
-            energy.parameters(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+            trained.values(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
         self.module, self.optimizer = fabric.setup(energy, optimizer)
-        if hasattr(energy, "gradient"):
-            self.module.mark_forward_method("gradient")
-        self.average = {k: v.detach().clone() for k, v in energy.named_parameters()}
+        for method in ("gradient", "restore", "encode", "decode"):
+            if hasattr(energy, method):
+                self.module.mark_forward_method(method)
+        self.average = {k: v.detach().clone() for k, v in trained.items()}
         self.batches = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(fabric.device).manual_seed(seed + 1)
         self.step, self.rate_scale = 0, 1.0
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that this stage moves, by name; the others get no gradient.
+
+        Raises:
+            BadConfig: `only` names no part of the energy.
+        """
+        chosen = {}
+        parts = {name for name, _ in self.plain.named_children()} | {
+            name for name, _ in self.plain.named_parameters(recurse=False)
+        }
+        for name in self.config.only:
+            if name not in parts:
+                raise BadConfig(f"'only': the energy has no part '{name}'; parts: {', '.join(sorted(parts))}")
+        for name, value in self.plain.named_parameters():
+            wanted = not self.config.only or name.split(".")[0] in self.config.only
+            value.requires_grad_(wanted)
+            if wanted:
+                chosen[name] = value
+        return chosen
 
     # -- one step ---------------------------------------------------------------------------------------------------
 
@@ -68,7 +90,8 @@ class Trainer:
             group["lr"] = self.rate()
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
-        norm = float(nn.utils.clip_grad_norm_(self.plain.parameters(), c.clip))
+        moved = [value for value in self.plain.parameters() if value.requires_grad]
+        norm = float(nn.utils.clip_grad_norm_(moved, c.clip))
         figures = {
             "loss": float(loss.detach()),
             **metrics,
@@ -80,7 +103,8 @@ class Trainer:
             decay = min(c.ema, (self.step + 1) / (self.step + 10))  # the average forgets the start quickly
             with torch.no_grad():
                 for name, value in self.plain.named_parameters():
-                    self.average[name].lerp_(value, 1 - decay)
+                    if name in self.average:
+                        self.average[name].lerp_(value, 1 - decay)
         self.step += 1
         return figures
 

@@ -1,0 +1,52 @@
+"""Training of an energy's autoencoder."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor
+
+from ebm.config import Frozen
+from ebm.types import LossOutput
+
+
+class ReconstructionConfig(Frozen):
+    """`noise`: the largest sd of noise on the input; `code_noise`: noise on the code, in sd of the code."""
+
+    kind: Literal["reconstruction"] = "reconstruction"
+    noise: float = Field(default=0.5, ge=0)
+    code_noise: float = Field(default=0.1, ge=0)
+
+    def build(self) -> Reconstruction:
+        return Reconstruction(self.noise, self.code_noise)
+
+
+class Reconstruction:
+    """mean |x - decode(encode(x + s eps) + t sd eps')|^2 / d, s ~ U(0, noise), t = code_noise.
+
+    Noise on the input makes R pull what is off the manifold back to it (Vincent et al. 2010); noise on the code makes
+    neighbouring codes decode alike, so that moves of the code stay near the manifold. For energies with `encode` and
+    `decode`; only their autoencoder gets a gradient.
+    """
+
+    def __init__(self, noise: float, code_noise: float):
+        self.noise, self.code_noise = noise, code_noise
+
+    def __call__(self, energy: Any, x: Tensor, generator: Generator) -> LossOutput:
+        def normal(like: Tensor) -> Tensor:
+            return torch.randn(like.shape, generator=generator, device=like.device, dtype=like.dtype)
+
+        shape = (len(x), *[1] * (x.dim() - 1))
+        sd = self.noise * torch.rand(shape, generator=generator, device=x.device, dtype=x.dtype)
+        code = energy.encode(x + sd * normal(x))
+        code = code + self.code_noise * code.detach().std(0) * normal(code)
+        errors = (x - energy.decode(code)).flatten(1).square().mean(1)
+        return LossOutput(errors.mean(), {"spread": float(errors.detach().std())})
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        del state  # nothing is carried from batch to batch
