@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ebm.data.arrays import read_npy, read_npz
 from ebm.data.idx import read_idx
+from ebm.data.image_column import image_column, read_image_column
+from ebm.data.image_zip import read_image_zip
 from ebm.data.images import read_image_folder
 from ebm.data.mixed import read_mixed_csv, read_mixed_parquet
 from ebm.data.options import Cells, ReadOptions
@@ -20,9 +22,10 @@ Reader = Callable[[Path, ReadOptions], Table]
 # To add a format: its reader, and one line here.
 READERS: list[tuple[str, Reader]] = [
     (r"\.csv(\.gz)?$", read_csv),
-    (r"\.(parquet|pq)$", read_parquet),
+    (r"\.(parquet|pq|arrow|feather)$", read_parquet),
     (r"\.npy$", read_npy),
     (r"\.npz$", read_npz),
+    (r"\.zip$", read_image_zip),
     (r"[.-]idx(\d-ubyte)?(\.gz)?$", read_idx),
 ]
 MIXED_READERS: dict[Reader, Callable[[Path, ReadOptions, Cells], Table]] = {
@@ -32,7 +35,9 @@ MIXED_READERS: dict[Reader, Callable[[Path, ReadOptions, Cells], Table]] = {
 
 
 def read(path: Path | str, options: ReadOptions | None = None, cells: Cells = "numbers") -> Table:
-    """Read a csv(.gz), parquet, npy, npz or idx(.gz) file, or a folder of PNG and JPEG images.
+    """Read a csv(.gz), parquet, arrow, npy, npz or idx(.gz) file, or a folder or zip of PNG and JPEG images.
+
+    A parquet or arrow file may hold images, too, as bytes in a column.
 
     Args:
         cells: "mixed" for whoever takes more than numbers: nulls are allowed, and a table that is more than complete
@@ -51,6 +56,10 @@ def read(path: Path | str, options: ReadOptions | None = None, cells: Cells = "n
     for pattern, reader in READERS:
         if re.search(pattern, path.name, re.IGNORECASE):
             try:
+                if reader is read_parquet and (cells == "numbers" or options.image_column is not None):
+                    column = image_column(path, options)
+                    if column is not None:
+                        return read_image_column(path, options, column)
                 if cells != "numbers" and reader in MIXED_READERS:
                     return MIXED_READERS[reader](path, options, cells)
                 if cells != "numbers" and reader in (read_npy, read_npz):
@@ -58,5 +67,5 @@ def read(path: Path | str, options: ReadOptions | None = None, cells: Cells = "n
                 return reader(path, options)
             except MemoryError:
                 raise BadInput(f"{path.name}: too large for this machine's memory") from None
-    kinds = "csv, csv.gz, parquet, npy, npz, idx, idx.gz or a folder of images"
+    kinds = "csv, csv.gz, parquet, arrow, npy, npz, idx, idx.gz, or a folder or zip of images"
     raise BadInput(f"{path}: unknown kind of file; expected {kinds}")

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 
+from ebm.data.columnar import open_columns
 from ebm.data.options import ReadOptions
 from ebm.data.table import Table, make_table, tidy_labels
 from ebm.errors import BadInput
@@ -100,7 +100,7 @@ def parse_cells(
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Table:
-    """values and labels from one Parquet file; an index that pandas stored is left out."""
+    """values and labels from one Parquet or Arrow file; an index that pandas stored is left out."""
     arrow, features, label, names = parquet_columns(path, options)
     return finish(arrow, features, label, names, path.name, options)
 
@@ -108,13 +108,10 @@ def read_parquet(path: Path, options: ReadOptions) -> Table:
 def parquet_columns(path: Path, options: ReadOptions) -> tuple[pa.Table, list[str], str | None, list[str]]:
     """The columns asked for, and the names of the features, of the label and of all columns."""
     options.only(path, TABLE_OPTIONS)
-    try:
-        with pq.ParquetFile(path) as file:
-            names = [n for n in file.schema_arrow.names if not n.startswith("__index_level_")]
-            features, label = choose_columns(names, True, path.name, options)
-            arrow = file.read(columns=[*features, *([label] if label is not None else [])])
-    except (OSError, pa.ArrowException) as error:
-        raise BadInput(f"{path.name}: not a readable Parquet file: {_line(error)}") from None
+    with open_columns(path) as file:
+        names = [n for n in file.schema.names if not n.startswith("__index_level_")]
+        features, label = choose_columns(names, True, path.name, options)
+        arrow = file.read([*features, *([label] if label is not None else [])])
     return arrow, features, label, names
 
 
