@@ -37,10 +37,10 @@ class Critic(nn.Module):
 
     def local_map(self, x: Tensor) -> Tensor:
         """(B, H/4, W/4): the local energies."""
-        return self.local(self._features(x))[:, 0].float()
+        return self.local(self._features(x))[:, 0].to(x.dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self._features(x)
-        local = torch.logsumexp(self.local(h).flatten(1).float(), 1)
+        local = torch.logsumexp(self.local(h).flatten(1).to(x.dtype), 1)
         whole = self.out(F.silu(self.last(self.third(h), None)).flatten(1)).squeeze(1)
-        return local + whole.float() - 4
+        return local + whole.to(x.dtype) - 4

@@ -58,7 +58,7 @@ class ReconstructionEnergy(nn.Module):
         self.register_buffer("scale", torch.ones(()))
         self.register_buffer("latent_mean", torch.zeros(config.latent))
         self.register_buffer("latent_root", torch.eye(config.latent))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # its stubs lack it
 
     def fit(self, x: Tensor) -> None:
         """Nothing is fitted in closed form."""
@@ -79,11 +79,11 @@ class ReconstructionEnergy(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, latent)."""
-        return self.autoencoder.encode(x).float()
+        return self.autoencoder.encode(x).to(x.dtype)
 
     def decode(self, code: Tensor) -> Tensor:
         """(B, latent) -> (B, C, H, W)."""
-        return self.autoencoder.decode(code).float()
+        return self.autoencoder.decode(code).to(code.dtype)
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x - R(x) and what the critic sees."""

@@ -34,7 +34,7 @@ class WienerUNet(nn.Module):
         super().__init__()
         self.base = LowRankBase(math.prod(shape), rank)
         self.unet = UNet(shape[0], shape[0], widths, blocks)
-        self.unet.to(memory_format=torch.channels_last)
+        self.unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # its stubs lack it
 
     def parts(self, x: Tensor, sigma: Tensor | float | None) -> tuple[Tensor, Tensor, Tensor]:
         """sigma as (B, 1), the Gaussian guess W (B, d), and the input of U (B, C, H, W).
@@ -52,7 +52,7 @@ class WienerUNet(nn.Module):
 
     def forward(self, x: Tensor, sigma: Tensor | float | None) -> Tensor:
         column, guess, seen = self.parts(x, sigma)
-        return (guess + gain(column) * self.unet(seen, column).flatten(1).float()).reshape(x.shape)
+        return (guess + gain(column) * self.unet(seen, column).flatten(1).to(x.dtype)).reshape(x.shape)
 
 
 class RestorationConfig(Frozen):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,7 +41,7 @@ class UNet(nn.Module):
         self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
         pairs = list(zip(widths, widths[1:], strict=False))
         # The finest level costs most and needs least; the deepest, least and most.
-        depth = [0] + [1] * (len(widths) - 2) + [blocks]
+        depth = [0, *[1] * (len(widths) - 2), blocks] if len(widths) > 1 else [blocks]
         self.down = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairs)
         self.up = nn.ModuleList(nn.Conv2d(b, a, 3, padding=1) for a, b in reversed(pairs))
         self.before = nn.ModuleList(
@@ -65,10 +67,10 @@ class UNet(nn.Module):
             if i:
                 kept.append(a)
                 a = self.down[i - 1](a)
-            for block in level:
+            for block in cast(nn.ModuleList, level):
                 a = block(a, e)
         for up, level in zip(self.up, self.after, strict=True):
             a = F.interpolate(up(a), scale_factor=2.0, mode="nearest") + kept.pop()
-            for block in level:
+            for block in cast(nn.ModuleList, level):
                 a = block(a, e)
         return self.out(F.silu(a))[:, :, :height, :width]

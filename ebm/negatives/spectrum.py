@@ -13,8 +13,10 @@ from ebm.negatives.draws import each, normal, smooth_field
 def phase(x: Tensor, generator: Generator) -> Tensor:
     """Random phases: the power of each frequency stays, its place is lost."""
     spectrum = torch.fft.rfft2(x)
-    angle = normal(tuple(spectrum.shape), x, generator) * each(0.1, math.pi / 2, x, generator)
-    angle[..., 0, 0] = 0
+    free = normal(tuple(x.shape), x, generator)
+    # Odd in the frequency, as the phase of every real image is; the rest would be lost on the way back.
+    odd = (free - free.flip(2, 3).roll((1, 1), (2, 3))) / math.sqrt(2)
+    angle = odd[..., : spectrum.shape[-1]] * each(0.1, math.pi / 2, x, generator)
     turned = spectrum * torch.polar(torch.ones_like(angle), angle)
     return torch.fft.irfft2(turned, s=x.shape[2:]).clamp(-1, 1)
 

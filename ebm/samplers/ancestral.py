@@ -21,13 +21,14 @@ def denoise(energy: Energy, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, T
     """The mean of the clean x given the noisy one, and E(x, sigma): (B, ...) and (B,), detached.
 
     x - sigma^2 grad E(x, sigma) (Robbins 1956; Miyasawa 1961); of an energy made of a denoiser (`restore`), the
-    denoiser's own answer, which no energy need have as its gradient.
+    denoiser's own answer D, which no energy need have as its gradient, and |x - D|^2 / (2 sigma^2).
     """
     restore: Any = getattr(energy, "restore", None)
     if restore is not None:
         with torch.no_grad():
             clean = restore(x, sigma)
-            return clean, (x - clean).flatten(1).square().sum(1) / 2
+            noise = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+            return clean, (x - clean).flatten(1).square().sum(1) / (2 * noise.square())
     values, gradient = energy_and_gradient(lambda x: energy(x, sigma=sigma), x)
     squared = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).square()
     return x - squared.reshape(-1, *[1] * (x.dim() - 1)) * gradient, values

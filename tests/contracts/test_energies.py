@@ -18,14 +18,17 @@ from ebm.energies import (
     MLPConfig,
     MLPEnergy,
     ProductOfExperts,
+    ReconstructionConfig,
     ResidualConfig,
+    RestorationConfig,
     ShallowConfig,
+    UNetConfig,
 )
 from ebm.energies.fixed import at_level
 from ebm.energies.product import ProductOfExperts as Product
 from ebm.errors import BadConfig, BadInput
 
-IMAGE, ROW = (1, 8, 8), (5,)
+IMAGE, ODD, COLOUR, ROW = (1, 8, 8), (1, 10, 13), (3, 8, 8), (5,)
 ENERGIES = {
     "mlp": (MLPConfig(width=16, depth=2), ROW, None),
     "mlp_without_base": (MLPConfig(width=16, depth=2, base="none"), ROW, None),
@@ -42,6 +45,16 @@ ENERGIES = {
     "kernel_views_image": (KernelViewsConfig(weighting="equal"), IMAGE, None),
     "shallow": (ShallowConfig(width=16), ROW, 0.3),
     "shallow_image": (ShallowConfig(width=16), IMAGE, 0.3),
+    "reconstruction": (ReconstructionConfig(latent=4, widths=(4, 6), critic=(4, 6, 8)), IMAGE, None),
+    "reconstruction_odd": (ReconstructionConfig(latent=4, widths=(4, 6, 8), critic=(4, 6, 8)), ODD, None),
+    "reconstruction_colour": (ReconstructionConfig(latent=4, widths=(4, 6), critic=(4, 6, 8)), COLOUR, None),
+    "reconstruction_alone": (ReconstructionConfig(latent=4, widths=(4, 6), critic=None), ODD, None),
+    "restoration": (RestorationConfig(widths=(4, 6, 8), rank=16), IMAGE, 0.3),
+    "restoration_odd": (RestorationConfig(widths=(4, 6, 8, 8), rank=16), ODD, 0.3),
+    "restoration_colour": (RestorationConfig(widths=(4,), rank=16), COLOUR, 0.3),
+    "unet": (UNetConfig(widths=(4, 6, 8), rank=16), IMAGE, 0.3),
+    "unet_odd": (UNetConfig(widths=(4, 6, 8, 8), rank=16), ODD, 0.3),
+    "unet_colour": (UNetConfig(widths=(4, 6), rank=16), COLOUR, 0.3),
 }
 every_energy = pytest.mark.parametrize("name", ENERGIES)
 
@@ -56,8 +69,12 @@ def built(name: str) -> tuple[nn.Module, Tensor, float | None]:
     energy = config.build(shape)
     x = data(shape)
     energy.fit(x)  # type: ignore[operator]
-    if isinstance(config, ResidualConfig):  # its head starts at zero, which would hide the network
-        nn.init.normal_(energy.body.out.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    for part in ("body.out", "denoiser.unet.out", "network.unet.out"):
+        try:
+            head = energy.get_submodule(part)
+        except AttributeError:
+            continue
+        nn.init.normal_(head.weight, std=0.1)  # type: ignore[arg-type]  # at zero it would hide the network
     return energy, x, sigma
 
 
@@ -131,16 +148,17 @@ def test_energy_grows_far_from_the_data(name: str) -> None:
     assert energy(50 * x, sigma=sigma).min() > energy(x, sigma=sigma).max()
 
 
-@pytest.mark.parametrize("name", ["mlp_noise", "residual", "conv_noise", "shallow"])
+@pytest.mark.parametrize("name", ["mlp_noise", "residual", "conv_noise", "shallow", "restoration", "unet"])
 def test_a_noise_conditional_energy_asks_for_sigma(name: str) -> None:
     energy, x, _ = built(name)
     with pytest.raises(BadInput, match="pass sigma"):
         energy(x)
 
 
-def test_conv_refuses_rows() -> None:
+@pytest.mark.parametrize("config", [ConvConfig(), ReconstructionConfig(), RestorationConfig(), UNetConfig()])
+def test_energies_of_images_refuse_rows(config: ConvConfig) -> None:
     with pytest.raises(BadConfig, match="images"):
-        ConvConfig().build((5,))
+        config.build((5,))
 
 
 def test_residual_energy_without_its_network_is_the_exact_gaussian() -> None:
