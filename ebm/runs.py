@@ -51,7 +51,10 @@ def prepare(config: TrainConfig, base_dir: Path | str = ".") -> Prepared:
     table = datasets.load(config.data, base_dir, cells=cells)
     normal = datasets.normal_mask(table, config.data.normal)
     rows = take_rows(table.values, normal)
-    split = datasets.split_normal(len(rows), config.split.train, config.split.calibration, config.seed)
+    groups = None if table.groups is None else table.groups[normal]
+    split = datasets.split_normal(
+        len(rows), config.split.train, config.split.calibration, config.seed, groups
+    )
     return Prepared(
         take_rows(rows, split.train),
         take_rows(rows, split.calibration),

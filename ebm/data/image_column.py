@@ -13,7 +13,7 @@ from ebm.data.columnar import open_columns
 from ebm.data.image_rows import ImageFile, image_table
 from ebm.data.options import ReadOptions
 from ebm.data.table import Table
-from ebm.data.tabular import labels_of
+from ebm.data.tabular import beside_features, groups_of, labels_of
 from ebm.errors import BadInput
 
 IMAGE_OPTIONS = {"image_column", "label_column", "group", "ignore", "image_mode", "size"}
@@ -53,7 +53,7 @@ def read_image_column(path: Path, options: ReadOptions, column: str) -> Table:
         BadInput: an image that is missing or cannot be read; names the row. Otherwise as `image_table`.
     """
     options.only(path, IMAGE_OPTIONS)
-    beside = [name for name in (options.label_column, options.group) if name is not None]
+    beside = beside_features(options)
     with open_columns(path) as file:
         names = file.schema.names
         for name in (column, *beside):
@@ -68,10 +68,9 @@ def read_image_column(path: Path, options: ReadOptions, column: str) -> Table:
         files = (
             ImageFile(at, "", partial(_bytes, cell, at)) for at, cell in zip(places, cells, strict=False)
         )
-        labels, groups = (
-            None if name is None else labels_of(arrow[name], path.name)
-            for name in (options.label_column, options.group)
-        )
+        label = options.label_column
+        labels = None if label is None else labels_of(arrow[label], path.name)
+        groups = groups_of(arrow, options)
         return image_table(files, path.name, options, labels=labels, groups=groups)
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from ebm.data.options import Cells, ReadOptions
-from ebm.data.table import Table
+from ebm.data.table import Table, tidy_groups
 from ebm.data.tabular import (
+    beside_features,
     choose_columns,
     csv_bytes,
     finish,
+    groups_of,
     header_of,
     labels_of,
     parquet_columns,
@@ -49,16 +51,18 @@ def read_mixed_csv(path: Path, options: ReadOptions, cells: Cells) -> Table:
             null_values=NULLS,
             strings_can_be_null=True,
         )
-        if label is not None:  # read apart: labels stand as written, nulls or not
+        beside = beside_features(options)
+        if beside:  # read apart: labels stand as written, nulls or not
             written = parse_cells(
                 data,
                 names,
                 has_header,
-                include_columns=[label],
-                column_types={label: pa.string()},
+                include_columns=beside,
+                column_types=dict.fromkeys(beside, pa.string()),
                 strings_can_be_null=False,
             )
-            arrow = arrow.append_column(label, written[label])
+            for name in beside:
+                arrow = arrow.append_column(name, written[name])
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise_first_culprit(data, names, has_header, set(), source)
         line = " ".join(str(error).split())[:200]
@@ -92,7 +96,10 @@ def _finish(
     if cells == "mixed" and all(_complete_numbers(column) for column in values.columns):
         return finish(arrow, features, label, shown, source, options)
     labels = None if label is None else labels_of(arrow[label], source)
-    return Table(values, features if shown is not None else None, labels, source)
+    groups = groups_of(arrow, options)
+    if groups is not None:
+        groups = tidy_groups(groups, len(values), source)
+    return Table(values, features if shown is not None else None, labels, source, groups)
 
 
 def _complete_numbers(column: pa.ChunkedArray) -> bool:

@@ -20,7 +20,7 @@ from ebm.data.table import Table, make_table, tidy_labels
 from ebm.errors import BadInput
 from ebm.preprocessing.checks import clip_text
 
-TABLE_OPTIONS = {"columns", "ignore", "label_column", "allow_missing"}
+TABLE_OPTIONS = {"columns", "ignore", "label_column", "group", "allow_missing"}
 # What people and tools write for a missing number; anything else that is no number is an error.
 NULLS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "none"]
 
@@ -52,15 +52,15 @@ def parse_csv(data: bytes, source: str, options: ReadOptions | None = None) -> T
     names, has_header = header_of(data, source, options.header)
     shown = names if has_header else None
     features, label = choose_columns(names, shown is not None, source, options)
-    wanted = [*features, *([label] if label is not None else [])]
+    beside = beside_features(options)
 
     try:
         arrow = parse_cells(
             data,
             names,
             has_header,
-            column_types=dict.fromkeys(features, pa.float64()) | ({label: pa.string()} if label else {}),
-            include_columns=wanted,
+            column_types=dict.fromkeys(features, pa.float64()) | dict.fromkeys(beside, pa.string()),
+            include_columns=[*features, *beside],
             null_values=NULLS,
             # Labels stand as written: "none" may well be the label of what is normal.
             strings_can_be_null=False,
@@ -111,7 +111,7 @@ def parquet_columns(path: Path, options: ReadOptions) -> tuple[pa.Table, list[st
     with open_columns(path) as file:
         names = [n for n in file.schema.names if not n.startswith("__index_level_")]
         features, label = choose_columns(names, True, path.name, options)
-        arrow = file.read([*features, *([label] if label is not None else [])])
+        arrow = file.read([*features, *beside_features(options)])
     return arrow, features, label, names
 
 
@@ -149,15 +149,16 @@ def _is_number(cell: str) -> bool:
     return True
 
 
+def beside_features(options: ReadOptions) -> list[str]:
+    """The columns that say something about a row and are none of its features."""
+    return list(dict.fromkeys(name for name in (options.label_column, options.group) if name is not None))
+
+
 def choose_columns(
     names: list[str], named: bool, source: str, options: ReadOptions
 ) -> tuple[list[str], str | None]:
     """The feature columns and the label column, as asked for."""
-    for name in [
-        *(options.columns or ()),
-        *options.ignore,
-        *([options.label_column] if options.label_column else []),
-    ]:
+    for name in [*(options.columns or ()), *options.ignore, *beside_features(options)]:
         if name not in names:
             known = (
                 ", ".join(names[:20]) if named else f"no header; columns are numbered 0 to {len(names) - 1}"
@@ -166,7 +167,7 @@ def choose_columns(
     if len(set(names)) < len(names):
         twice = next(name for i, name in enumerate(names) if name in names[:i])
         raise BadInput(f"{source}: two columns are named '{twice}'", column=twice)
-    left_out = {*options.ignore, options.label_column}
+    left_out = {*options.ignore, *beside_features(options)}
     features = [name for name in options.columns or names if name not in left_out]
     if not features:
         raise BadInput(f"{source}: no feature columns are left")
@@ -220,6 +221,7 @@ def finish(
         source,
         columns=features if shown is not None else None,
         labels=labels,
+        groups=groups_of(arrow, options),
         allow_missing=options.allow_missing,
     )
 
@@ -241,6 +243,10 @@ def number_column(column: pa.ChunkedArray, name: str, source: str) -> np.ndarray
         column = column.cast(pa.int8())
     # safe=False: integers above 2^53 are rounded like any other float.
     return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+
+
+def groups_of(arrow: pa.Table, options: ReadOptions) -> list[Any] | None:
+    return None if options.group is None else arrow[options.group].to_pylist()
 
 
 def labels_of(column: pa.ChunkedArray, source: str) -> np.ndarray:

@@ -43,7 +43,8 @@ def test_images_come_in_the_order_of_their_names(tmp_path, names):
 def test_sub_folders_are_labels(tmp_path, around):
     names = [f"{around}{name}" for name in ("dog/1.png", "cat/1.png", "dog/0.png")]
     extra = [
-        (f"__MACOSX/{around}dog/._1.png", b"x"),
+        (f"__MACOSX/{around}dog/1.png", b"x"),
+        (f"{around}dog/._1.png", b"x"),
         (f"{around}dog/.hidden.png", b"x"),
         (f"{around}notes.txt", b"x"),
         (f"{around}empty/", b""),
