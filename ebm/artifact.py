@@ -46,15 +46,13 @@ class ModelEntry:
     default: bool
 
 
-def build_energy(
-    terms: tuple[Term, ...], shape: tuple[int, ...], link: Link = "linear"
-) -> ProductOfExperts:
+def build_energy(terms: tuple[Term, ...], shape: tuple[int, ...], link: Link = "linear") -> ProductOfExperts:
     """The product that a manifest describes, with fresh weights. A term's weight is shared among its noise levels."""
-    experts = [
-        Expert(term.name, sigma, term.weight / max(len(term.sigmas), 1))
-        for term in terms
-        for sigma in (term.sigmas or (None,))
-    ]
+    experts: list[Expert] = []
+    for term in terms:
+        levels = [(s, False) for s in term.sigmas] + [(s, True) for s in term.local_sigmas]
+        share = term.weight / max(len(levels), 1)
+        experts += [Expert(term.name, s, share, local) for s, local in levels or [(None, False)]]
     return ProductOfExperts({term.name: term.energy.build(shape) for term in terms}, experts, link)
 
 
@@ -71,6 +69,11 @@ def publish(detector: Detector, models_dir: Path | str, card: str) -> Path:
     if target.exists():
         raise BadArtifact(f"{target}: this version is published already; choose another 'version'")
     tensors = {f"energy.{k}": v.contiguous().cpu() for k, v in detector.energy.state_dict().items()}
+    if detector.manifest.weights == "float16":  # `ebm.fitting` rounded them to it
+        half = {
+            k: v.half() for k, v in tensors.items() if k.startswith("energy.terms.") and v.is_floating_point()
+        }
+        tensors |= half
     if detector.sampling is not None:
         state = detector.sampling
         tensors |= {"sampling.mean": state.mean.cpu(), "sampling.sd": state.sd.cpu()}

@@ -17,7 +17,7 @@ from ebm.artifact import build_energy
 from ebm.calibration import Calibration
 from ebm.detector import Detector, SamplingState
 from ebm.energies import ProductOfExperts
-from ebm.errors import BadInput
+from ebm.errors import BadConfig, BadInput
 from ebm.leave_one_out import leave_one_out
 from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
 from ebm.noise_level import level_offsets
@@ -84,7 +84,14 @@ def fit(
     clean, notes = trimmed.kept, trimmed.notes
     fabric = make_fabric(config.accelerator, config.precision)
     terms = tuple(
-        Term(name=t.name, energy=t.energy, objective=t.objective, weight=t.weight, sigmas=t.sigmas)
+        Term(
+            name=t.name,
+            energy=t.energy,
+            objective=t.objective,
+            weight=t.weight,
+            sigmas=t.sigmas,
+            local_sigmas=t.local_sigmas,
+        )
         for t in config.terms
     )
 
@@ -99,7 +106,8 @@ def fit(
             stages.run(term, seed, term.stages, checkpoints, resume, on_step)
         else:
             stages.run(term, seed + 1 + fold, [halved(stage) for stage in term.stages])
-        return module.to("cpu").requires_grad_(False).eval()
+        module = module.to("cpu").requires_grad_(False).eval()
+        return as_stored(module) if config.weights == "float16" else module
 
     torch.manual_seed(config.seed)  # weight initialisation is the one thing torch draws globally
     product = build_energy(terms, preprocessor.shape, config.link)
@@ -168,6 +176,24 @@ class _Stages:
             before += stage.training.n_steps
 
 
+@torch.no_grad()
+def as_stored(module: nn.Module) -> nn.Module:
+    """The module with every number rounded to what float16 holds.
+
+    Raises:
+        BadConfig: a number is beyond its range.
+    """
+    for name, value in module.state_dict().items():
+        if value.is_floating_point():
+            rounded = value.half().to(value.dtype)
+            if not bool(torch.isfinite(rounded).all()):
+                raise BadConfig(
+                    f"weights: 'float16' cannot hold '{name}', up to {float(value.abs().max()):.3g}"
+                )
+            value.copy_(rounded)
+    return module
+
+
 def halved(stage: StageConfig) -> StageConfig:
     """For half as many steps, as a fold is trained."""
     loop = stage.training.model_copy(update={"n_steps": max(1, stage.training.n_steps // 2)})
@@ -216,6 +242,7 @@ def _calibrated(
         preprocessing=config.preprocessing,
         terms=terms,
         link=config.link,
+        weights=config.weights,
         sampling=config.sampling,
         calibration=CalibrationSummary(
             method=config.calibration, n=n, mean=mean, sd=sd, default_fpr=config.default_fpr

@@ -12,7 +12,7 @@ from ebm.answers import Generated, SamplingState
 from ebm.config import validate
 from ebm.errors import BadInput, Diverged
 from ebm.preprocessing import Preprocessor
-from ebm.samplers import AnnealedLangevinConfig
+from ebm.samplers import AncestralConfig, AnnealedLangevinConfig
 from ebm.samplers.run import Stage, iterate
 from ebm.steps import Progress, Steps
 from ebm.training.config import SamplingConfig
@@ -47,10 +47,11 @@ def plan(
 ) -> tuple[list[Stage], float]:
     """The stages to run and the noise (sd) that the start carries beyond the data's own spread.
 
-    `n_steps` is the length of a plain chain, or the steps of each level of an annealed one.
+    `n_steps` is the length of a plain chain, the steps of each level of an annealed one, or the levels of an ancestral
+    one, which takes no step size.
 
     Raises:
-        BadConfig: a value that the sampler refuses.
+        BadInput: a step size for ancestral sampling. BadConfig: a value that the sampler refuses.
     """
     sampler = config.sampler
     changes = {} if step_size is None else {"step_size": step_size}
@@ -58,6 +59,14 @@ def plan(
         if n_steps is not None:
             changes["n_steps_per_level"] = n_steps
         sampler = validate(AnnealedLangevinConfig, sampler.model_dump() | changes, "generate")
+        return sampler.build().stages(energy), sampler.sigma_max
+    if isinstance(sampler, AncestralConfig):
+        if step_size is not None:
+            raise BadInput(
+                "step_size: this model samples by ancestral steps, which have none; n_steps sets how many"
+            )
+        changes = {} if n_steps is None else {"n_levels": n_steps}
+        sampler = validate(AncestralConfig, sampler.model_dump() | changes, "generate")
         return sampler.build().stages(energy), sampler.sigma_max
     sampler = validate(type(sampler), sampler.model_dump() | changes, "generate")
     return [Stage(sampler.build(), energy, n_steps or config.n_steps)], 0.0

@@ -10,7 +10,7 @@ import torch
 from sklearn.model_selection import KFold
 from torch import Tensor, nn
 
-from ebm.energies import ProductOfExperts
+from ebm.energies import Expert, ProductOfExperts
 from ebm.energies.inducing import sample
 from ebm.training.config import ModelConfig, TermConfig
 
@@ -42,17 +42,17 @@ def leave_one_out(
     others = torch.nonzero(~seen).squeeze(1)
     others = others[sample(len(others), len(others) * len(kept) // len(clean))]
     index = torch.cat([kept, others])
-    columns: dict[str, dict[float | None, Tensor]] = {}
+    columns: dict[Expert, Tensor] = {}
     for term in config.terms:
         module = product.terms[term.name]
-        sigmas = [e.sigma for e in product.experts if e.term == term.name]
+        experts = [e for e in product.experts if e.term == term.name]
         if hasattr(module, "leave_one_out"):
-            own = {s: cast(Any, module).leave_one_out(x[kept], own=position, sigma=s) for s in sigmas}
+            exact = cast(Any, module).leave_one_out
+            own = {e: exact(x[kept], own=position, sigma=e.sigma) for e in experts}
         else:
-            own = _cross_fitted(config, term, module, x, clean, kept, sigmas, fitted)
-        rest = {s: _energies(module, x[others], s) for s in sigmas}
-        columns[term.name] = {s: torch.cat([own[s], rest[s]]) for s in sigmas}
-    stacked = torch.stack([columns[e.term][e.sigma] for e in product.experts], 1)
+            own = _cross_fitted(config, term, module, x, clean, kept, experts, fitted)
+        columns |= {e: torch.cat([own[e], _energies(module, x[others], e)]) for e in experts}
+    stacked = torch.stack([columns[e] for e in product.experts], 1)
     return index.numpy(), stacked
 
 
@@ -63,15 +63,15 @@ def _cross_fitted(
     x: Tensor,
     clean: Tensor,
     kept: Tensor,
-    sigmas: list[float | None],
+    experts: list[Expert],
     fitted: Fitted,
-) -> dict[float | None, Tensor]:
+) -> dict[Expert, Tensor]:
     """Each row's energies by the fold that did not train on it, moved and scaled to the whole model's own.
 
     Folds train on fewer rows for fewer steps, so that the level of their energies differs: mean and sd over the rows
     that a fold did train on are matched to those of the full model there.
     """
-    out = {s: torch.zeros(len(kept)) for s in sigmas}
+    out = {e: torch.zeros(len(kept)) for e in experts}
     where = torch.full((len(x),), -1, dtype=torch.long)
     where[kept] = torch.arange(len(kept))
     folds = KFold(min(config.folds, len(clean)), shuffle=True, random_state=config.seed)
@@ -83,14 +83,14 @@ def _cross_fitted(
         left_out = clean[torch.from_numpy(outside)]
         left_out = left_out[where[left_out] >= 0]
         probe = x[rows[sample(len(rows), 2000)]]
-        for s in sigmas:
-            theirs, ours = _energies(copy, probe, s), _energies(module, probe, s)
+        for e in experts:
+            theirs, ours = _energies(copy, probe, e), _energies(module, probe, e)
             scale = ours.std(correction=0) / theirs.std(correction=0).clamp_min(1e-9)
-            moved = ours.mean() + (_energies(copy, x[left_out], s) - theirs.mean()) * scale
-            out[s][where[left_out]] = moved
+            moved = ours.mean() + (_energies(copy, x[left_out], e) - theirs.mean()) * scale
+            out[e][where[left_out]] = moved
     return out
 
 
-def _energies(module: nn.Module, x: Tensor, sigma: float | None) -> Tensor:
-    parts = [module(part, sigma=sigma) for part in x.split(1024)]
+def _energies(module: nn.Module, x: Tensor, expert: Expert) -> Tensor:
+    parts = [expert.energy(module, part) for part in x.split(1024)]
     return torch.cat(parts) if parts else x.new_zeros(0)

@@ -24,6 +24,7 @@ class Term(Frozen):
     objective: ObjectiveConfig | None
     weight: float
     sigmas: tuple[float, ...]
+    local_sigmas: tuple[float, ...] = ()
 
 
 class CalibrationSummary(Frozen):
@@ -61,6 +62,7 @@ class Manifest(Frozen):
     preprocessing: PreprocessorConfig
     terms: tuple[Term, ...] = Field(min_length=1)
     link: Link = "linear"
+    weights: Literal["float32", "float16"] = "float32"
     sampling: SamplingConfig | None = None
     calibration: CalibrationSummary
     data: DataSummary

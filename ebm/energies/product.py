@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ebm.energies.fixed import at_level
+from ebm.energies.local_residual import local_residual
 from ebm.types import EnergyFn
 
 Link = Literal["linear", "softplus"]
 
 
 class Expert(NamedTuple):
-    """One summand: energy `term`, evaluated at noise level `sigma` (None: noiseless), times `weight`."""
+    """One summand: energy `term`, evaluated at noise level `sigma` (None: noiseless), times `weight`; of `local`, the
+    largest local residual of its denoising in place of its own energy."""
 
     term: str
     sigma: float | None
     weight: float
+    local: bool = False
+
+    def energy(self, term: Any, x: Tensor, /) -> Tensor:
+        """x (B, ...) -> (B,), without the weight."""
+        if self.local and self.sigma is not None:
+            return local_residual(term, x, self.sigma)
+        return term(x, sigma=self.sigma)
 
 
 class ProductOfExperts(nn.Module):
@@ -49,7 +59,7 @@ class ProductOfExperts(nn.Module):
 
     def expert_energies(self, x: Tensor) -> Tensor:
         """(B, K): the raw energy of each expert."""
-        return torch.stack([self.terms[e.term](x, sigma=e.sigma) for e in self.experts], 1)
+        return torch.stack([e.energy(self.terms[e.term], x) for e in self.experts], 1)
 
     @torch.no_grad()
     def standardise(self, energies: Tensor) -> None:
@@ -73,7 +83,10 @@ class ProductOfExperts(nn.Module):
     @torch.no_grad()
     def at_levels(self) -> EnergyFn:
         """x -> E(x), fast on small batches; call it where the experts and their scales are final."""
-        experts = [at_level(self.terms[e.term], e.sigma) for e in self.experts]
+        experts = [
+            partial(e.energy, self.terms[e.term]) if e.local else at_level(self.terms[e.term], e.sigma)
+            for e in self.experts
+        ]
         if self.link == "softplus":
             return lambda x, /: self.combine(torch.stack([expert(x) for expert in experts], 1))
         weights = torch.tensor([e.weight for e in self.experts], device=self.scales.device) / self.scales

@@ -64,8 +64,9 @@ class TermConfig(Frozen):
     """One energy of the product. Without `objective` the energy is only fitted (the kernel energy).
 
     `start_from`: an earlier term of the same energy, with whose weights this one begins; `pretraining`: stages before
-    `objective`, in order. `sigmas`: the noise levels at which a noise-conditional energy scores; `weight` is shared
-    among them.
+    `objective`, in order. `sigmas`: the noise levels at which a noise-conditional energy scores; `local_sigmas`: those
+    at which the largest local residual of its denoising does (`ebm.energies.local_residual`); `weight` is shared among
+    all of them. A term of weight 0 only denoises and generates.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -76,6 +77,7 @@ class TermConfig(Frozen):
     training: LoopConfig = LoopConfig()
     weight: float = 1.0
     sigmas: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    local_sigmas: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> TermConfig:
@@ -87,7 +89,11 @@ class TermConfig(Frozen):
             raise ValueError(f"energy kind '{self.energy.kind}' needs an 'objective'")
         for stage in self.stages:
             _check_objective(stage.objective.kind, self.energy)
-        if conditional and not self.sigmas:
+        if self.local_sigmas and self.energy.kind not in ("unet", "restoration"):
+            raise ValueError(
+                "'local_sigmas' needs an energy of images that denoises: kind 'unet' or 'restoration'"
+            )
+        if conditional and not self.sigmas and not self.local_sigmas:
             raise ValueError("a noise-conditional energy needs 'sigmas', the noise levels at which it scores")
         if self.sigmas and not conditional and self.energy.kind != "kernel":
             raise ValueError("'sigmas' needs a noise-conditional energy")
@@ -130,10 +136,12 @@ class SamplingConfig(Frozen):
 class ModelConfig(Frozen):
     """A model from rows to detector; `TrainConfig` adds where the rows are.
 
-    `link`: how terms add up, see `ProductOfExperts`. `calibration`: by rows set aside (`split`), or by the training rows, each left out in turn (`leave_one_out`: exact
-    for kernel energies, in `folds` folds for trained ones), which costs no rows. `contamination`: the share of
-    anomalies among the training rows, where the rows that look it are not learnt from (`auto`: an unknown share; None:
-    there are none; see `ebm.trimming`).
+    `weights`: how the artefact stores them; float16 rounds them before calibration, so that a loaded model scores as
+    the fitted one does, and halves the file. `link`: how terms add up, see `ProductOfExperts`. `calibration`: by rows
+    set aside (`split`), or by the training rows, each left out in turn (`leave_one_out`: exact for kernel energies, in
+    `folds` folds for trained ones), which costs no rows. `contamination`: the share of anomalies among the training
+    rows, where the rows that look it are not learnt from (`auto`: an unknown share; None: there are none; see
+    `ebm.trimming`).
     """
 
     name: str = Field(default="detector", pattern=NAME)
@@ -142,6 +150,7 @@ class ModelConfig(Frozen):
     seed: int = Field(default=0, ge=0, lt=2**32)  # scikit-learn takes no larger one
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    weights: Literal["float32", "float16"] = "float32"
     preprocessing: PreprocessorConfig
     terms: tuple[TermConfig, ...]
     link: Link = "linear"
@@ -179,12 +188,12 @@ class ModelConfig(Frozen):
 class TrainConfig(ModelConfig):
     """A model from data to artefact; see `configs/` for complete examples.
 
-    `preset: tabular` stands for the preprocessing, terms, sampling and calibration of `presets.tabular`; whatever is
-    given beside it takes precedence.
+    `preset: tabular` stands for the preprocessing, terms, sampling and calibration of `presets.tabular`, and `preset:
+    image` for those of `presets.image`; whatever is given beside it takes precedence.
     """
 
     name: str = Field(pattern=NAME)
-    preset: Literal["tabular"] | None = None
+    preset: Literal["tabular", "image"] | None = None
     data: DataConfig
     split: SplitConfig = SplitConfig()
     tensorboard: bool = False
@@ -195,10 +204,16 @@ class TrainConfig(ModelConfig):
         if not isinstance(values, dict):
             return values
         preset = values.get("preset")
-        if preset not in (None, "tabular"):  # else the first complaint is of what the preset would have given
-            raise ValueError(f"preset {preset!r} is not known; there is 'tabular'")
+        if preset not in (
+            None,
+            "tabular",
+            "image",
+        ):  # else the first complaint is of what it would have given
+            raise ValueError(f"preset {preset!r} is not known; there are 'tabular' and 'image'")
         if preset == "tabular":
             return {"split": {"train": 0.8, "calibration": 0.0}} | presets.tabular() | values
+        if preset == "image":
+            return {"split": {"train": 0.8, "calibration": 0.1}} | presets.image() | values
         return values
 
     @model_validator(mode="after")

@@ -85,7 +85,10 @@ class Trainer:
         """One update; returns its figures. The parameters are untouched where they are not finite."""
         c = self.config
         index = torch.randint(len(self.x), (c.batch_size,), generator=self.batches)
-        loss, metrics = self.objective(self.module, self.x[index.to(self.x.device)], self.noise)
+        # On one device the wrapper only forbids the inner gradient of score matching; several need it to add theirs up.
+        energy = self.module if self.fabric.world_size > 1 else self.plain
+        with self.fabric.autocast():  # of chains and negatives too, which never run on the wrapper
+            loss, metrics = self.objective(energy, self.x[index.to(self.x.device)], self.noise)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad()

@@ -41,3 +41,58 @@ def tabular(network: bool = True) -> dict[str, Any]:
 
 def _common(terms: list[dict[str, Any]]) -> dict[str, Any]:
     return {"preprocessing": {"kind": "mixed"}, "terms": terms, "calibration": "leave_one_out"}
+
+
+def image() -> dict[str, Any]:
+    """The default for images of 8 to 128 pixels a side, 1 to 3 channels: three energies, each blind to other faults.
+
+    `manifold`: reconstruction and a critic, contrasted with corrupted data; `chains`: the same trained on by
+    contrastive divergence, whose chains start at corrupted data; `density`: the energy of noisy images at every noise
+    level, by denoising score matching, which also denoises, fills in and generates, and whose worst local residual
+    finds faults of a few pixels. Each is standardised on held-out images, and their softplus added up
+    (benchmarks/results/images.md).
+    """
+    reconstruction = {"kind": "reconstruction"}
+    autoencoder = {
+        "objective": {"kind": "reconstruction"},
+        "training": _loop(900, 64, 2e-3, only=["autoencoder"]),
+    }
+    manifold = {
+        "name": "manifold",
+        "energy": reconstruction,
+        "pretraining": [autoencoder],
+        "objective": {"kind": "contrast"},
+        "training": _loop(3500, 64, 1.5e-3, weight_decay=1e-2, only=["critic", "base_weight"]),
+    }
+    chains = {
+        "name": "chains",
+        "energy": reconstruction,
+        "start_from": "manifold",
+        "objective": {
+            "kind": "cd",
+            "k_steps": 3,
+            "negatives": {},
+            "sampler": {"kind": "langevin", "step_size": 0.1, "noise_scale": 0.005, "box": [-1, 1]},
+            "l2": 0.2,
+            "data_noise": 0.02,
+        },
+        "training": _loop(1000, 32, 3e-4, ema=0.99, betas=[0.5, 0.99], only=["critic", "base_weight"]),
+    }
+    density = {
+        "name": "density",
+        "energy": {"kind": "unet"},
+        "objective": {"kind": "dsm", "sigma_min": 0.03, "sigma_max": 12.0, "log_mean": -0.5},
+        "training": _loop(2500, 32, 1.5e-3, clip=0.5, warmup_steps=200),
+        "sigmas": [0.4],
+        "local_sigmas": [0.4, 0.8],
+    }
+    return {
+        "preprocessing": {"kind": "image"},
+        "terms": [manifold, chains, density],
+        "link": "softplus",
+        "sampling": {"term": "density", "sampler": {"kind": "ancestral"}},
+    }
+
+
+def _loop(n_steps: int, batch_size: int, learning_rate: float, **more: Any) -> dict[str, Any]:
+    return {"n_steps": n_steps, "batch_size": batch_size, "learning_rate": learning_rate} | more
