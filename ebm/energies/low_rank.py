@@ -45,8 +45,9 @@ class LowRankBase(nn.Module):
 
     def _scaled(self, y: Tensor, leading: Tensor, rest: Tensor) -> Tensor:
         """V diag(leading) V^T y + rest (I - V V^T) y; leading (B, k), rest (B, 1)."""
-        z = y @ self.eigenvectors
-        return y * rest + (z * (leading - rest)) @ self.eigenvectors.T
+        with torch.autocast(y.device.type, enabled=False):  # the two terms nearly cancel
+            z = y @ self.eigenvectors
+            return y * rest + (z * (leading - rest)) @ self.eigenvectors.T
 
     def _totals(self, sigma: Tensor) -> tuple[Tensor, Tensor]:
         noise = sigma.square()
