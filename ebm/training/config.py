@@ -14,6 +14,7 @@ from ebm.objectives import ObjectiveConfig
 from ebm.preprocessing import PreprocessorConfig
 from ebm.samplers import SamplerConfig
 from ebm.training import presets
+from ebm.training.augment import AugmentConfig
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -23,7 +24,8 @@ FITTED = ("kernel", "kernel_views")  # energies that are fitted in closed form, 
 class LoopConfig(Frozen):
     """Optimisation of one term: AdamW, warm-up then `schedule`, gradient clipping at `clip`, EMA of the weights.
 
-    `only`: the parts of the energy that are trained (its attributes by name); all where empty.
+    `only`: the parts of the energy that are trained (its attributes by name); all where empty. `augment`: changes to
+    each batch of images that leave normal images normal; none unless asked for.
     """
 
     n_steps: int = Field(default=2000, ge=1)
@@ -36,6 +38,7 @@ class LoopConfig(Frozen):
     clip: float = Field(default=1.0, gt=0)
     ema: float = Field(default=0.998, ge=0, lt=1)
     only: tuple[str, ...] = ()
+    augment: AugmentConfig | None = None
     log_every: int = Field(default=20, ge=1)
     checkpoint_every: int = Field(default=200, ge=1)
 

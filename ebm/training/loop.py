@@ -48,6 +48,9 @@ class Trainer:
             if hasattr(energy, method):
                 self.module.mark_forward_method(method)
         self.average = {k: v.detach().clone() for k, v in trained.items()}
+        self.augment = None if config.augment is None else config.augment.build()
+        if self.augment is not None and self.x.dim() != 4:
+            raise BadConfig(f"'augment' is for images (C, H, W); the data have shape {tuple(self.x.shape[1:])}")
         self.batches = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(fabric.device).manual_seed(seed + 1)
         self.step, self.rate_scale = 0, 1.0
@@ -85,10 +88,13 @@ class Trainer:
         """One update; returns its figures. The parameters are untouched where they are not finite."""
         c = self.config
         index = torch.randint(len(self.x), (c.batch_size,), generator=self.batches)
+        x = self.x[index.to(self.x.device)]
+        if self.augment is not None:
+            x = self.augment(x, self.noise)
         # On one device the wrapper only forbids the inner gradient of score matching; several need it to add theirs up.
         energy = self.module if self.fabric.world_size > 1 else self.plain
         with self.fabric.autocast():  # of chains and negatives too, which never run on the wrapper
-            loss, metrics = self.objective(energy, self.x[index.to(self.x.device)], self.noise)
+            loss, metrics = self.objective(energy, x, self.noise)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad()
