@@ -70,13 +70,13 @@ def image() -> dict[str, Any]:
         "start_from": "manifold",
         "objective": {
             "kind": "cd",
-            "k_steps": 3,
+            "k_steps": 5,
             "negatives": {},
-            "sampler": {"kind": "langevin", "step_size": 0.1, "noise_scale": 0.005, "box": [-1, 1]},
+            "sampler": {"kind": "langevin", "step_size": 0.2, "noise_scale": 0.005, "box": [-1, 1]},
             "l2": 0.2,
             "data_noise": 0.02,
         },
-        "training": _loop(1000, 32, 3e-4, ema=0.99, betas=[0.5, 0.99], only=["critic", "base_weight"]),
+        "training": _loop(600, 32, 1e-3, ema=0.99, betas=[0.5, 0.99], only=["critic", "base_weight"]),
     }
     density = {
         "name": "density",
