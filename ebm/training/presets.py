@@ -83,8 +83,8 @@ def image() -> dict[str, Any]:
         "energy": {"kind": "unet"},
         "objective": {"kind": "dsm", "sigma_min": 0.03, "sigma_max": 12.0, "log_mean": -0.5},
         "training": _loop(2500, 32, 1.5e-3, clip=0.5, warmup_steps=200),
-        "sigmas": [0.4],
         "local_sigmas": [0.4, 0.8],
+        "weight": 2.0,
     }
     return {
         "preprocessing": {"kind": "image"},
