@@ -78,12 +78,12 @@ def _known(kinds: dict[str, float]) -> dict[str, float]:
 
 
 class NegativesConfig(Frozen):
-    """`kinds`: weight by kind, see `CORRUPTIONS`; `latent` needs an energy with an autoencoder. `group`: so many images
-    in a row get the same kind; `snap`: values so near to -1 or 1 become it, that traces of an even background do not
-    give negatives away."""
+    """`kinds`: weight by kind, see `CORRUPTIONS`; `latent` needs an energy with an autoencoder. `group`: at least so
+    many images in a row get the same kind, and are mixed with each other; `snap`: values so near to -1 or 1 become it,
+    that traces of an even background do not give negatives away."""
 
     kinds: Annotated[dict[str, Annotated[float, Field(ge=0)]], AfterValidator(_known)] = DEFAULT
-    group: int = Field(default=8, ge=1)
+    group: int = Field(default=8, ge=2)
     snap: float = Field(default=0.05, ge=0, lt=1)
 
     def build(self) -> Negatives:
@@ -110,11 +110,11 @@ class Negatives:
                 "negatives of kind 'latent' need an energy with an autoencoder (kind: reconstruction)"
             )
         weights = self.weights.to(x.device)
-        groups = -(-len(x) // self.group)
+        groups = max(1, len(x) // self.group)
         drawn = torch.multinomial(weights, groups, replacement=True, generator=generator).tolist()
         order = torch.randperm(len(x), generator=generator, device=x.device)
         parts = []
-        for which, part in zip(drawn, x[order].split(self.group), strict=True):
+        for which, part in zip(drawn, x[order].tensor_split(groups), strict=True):
             name = self.names[which]
             moved = (
                 latent_moves(part, energy, generator)

@@ -32,9 +32,15 @@ def patch_shuffle(x: Tensor, generator: Generator) -> Tensor:
     inner = x[:, :, : h * parts, : w * parts]
     tiles = inner.reshape(n, c, parts, h, parts, w).permute(0, 2, 4, 1, 3, 5).reshape(n, -1, c, h, w)
     k = tiles.shape[1]
-    order = torch.rand((n, k), generator=generator, device=x.device).argsort(1)
+    drawn = torch.rand((n, k), generator=generator, device=x.device)
     stay = torch.rand((n, k), generator=generator, device=x.device) < uniform(0.0, 0.8, (n, 1), x, generator)
-    order = torch.where(stay, torch.arange(k, device=x.device).expand(n, k), order)
+    stay &= drawn.argsort(1).argsort(1) >= 2  # two move at least, or the image would be its own negative
+    # Those that move in random order, behind them those that stay; each gives its place to the next, the last to the
+    # first.
+    place = torch.arange(k, device=x.device).expand(n, k)
+    circle, moving = torch.where(stay, place + k, drawn).argsort(1), (~stay).sum(1, keepdim=True)
+    after = torch.where(place < moving, (place + 1) % moving, place)
+    order = torch.zeros_like(circle).scatter_(1, circle, circle.gather(1, after))
     tiles = torch.gather(tiles, 1, order[:, :, None, None, None].expand_as(tiles))
     out = x.clone()
     back = tiles.reshape(n, parts, parts, c, h, w).permute(0, 3, 1, 4, 2, 5)

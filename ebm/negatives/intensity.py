@@ -47,9 +47,11 @@ def smooth(x: Tensor, generator: Generator) -> Tensor:
 
 
 def blur(x: Tensor, generator: Generator) -> Tensor:
-    """Gaussian blur of sd .7 to 2.5 pixels, for images of 32; in proportion for others."""
+    """Gaussian blur of sd .7 to 2.5 pixels, for images of 32; in proportion for others, but not below .6, which would
+    leave them as they are."""
     scale = min(x.shape[2:]) / 32
-    sd = float(torch.rand((), generator=generator, device=generator.device)) * 1.8 * scale + 0.7 * scale
+    sd = float(torch.rand((), generator=generator, device=generator.device)) * 1.8 * scale
+    sd += max(0.7 * scale, 0.6)
     reach = max(1, min(round(3 * sd), min(x.shape[2:]) - 1))
     kernel = torch.exp(
         -(torch.arange(-reach, reach + 1, device=x.device, dtype=x.dtype) ** 2) / (2 * sd * sd)
