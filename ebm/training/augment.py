@@ -87,7 +87,7 @@ def shift(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Move each image by whole pixels (B,) int64; exact, its edges repeated."""
     for axis, by in ((2, down), (3, right)):
         length = x.shape[axis]
-        source = (torch.arange(length, device=x.device) + by[:, None]).clamp(0, length - 1)
+        source = (torch.arange(length, device=x.device) - by[:, None]).clamp(0, length - 1)
         source = source[:, None, :, None] if axis == 2 else source[:, None, None, :]
         x = x.gather(axis, source.expand_as(x))
     return x
