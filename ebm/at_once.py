@@ -9,6 +9,7 @@ import numpy as np
 
 from ebm import classify, compare, explain, impute
 from ebm.answers import Generated
+from ebm.pixel_maps import MapMethod
 from ebm.restoration import DenoiseMethod
 from ebm.steps import Progress, Steps, finish
 
@@ -19,6 +20,7 @@ class AtOnce:
     denoise_steps: Callable[..., Steps[Progress, None, np.ndarray]]
     generate_steps: Callable[..., Steps[Progress, None, Generated]]
     explain_steps: Callable[..., Steps[Progress, None, explain.Explanation]]
+    pixel_maps_steps: Callable[..., Steps[Progress, None, np.ndarray]]
     impute_steps: Callable[..., Steps[Progress, None, impute.Imputed]]
     compare_steps: Callable[..., Steps[Progress, None, compare.Comparison]]
     classify_steps: Callable[..., Steps[Progress, None, classify.Classified]]
@@ -49,9 +51,15 @@ class AtOnce:
             self.generate_steps(n, seed=seed, n_steps=n_steps, step_size=step_size, keep_every=keep_every)
         )
 
-    def explain(self, values: Any, *, sparse: bool | None = None) -> explain.Explanation:
+    def explain(
+        self, values: Any, *, sparse: bool | None = None, method: MapMethod | None = None
+    ) -> explain.Explanation:
         """What each column, or pixel, adds to the energy of rows (N, ...) above that of their normal version."""
-        return finish(self.explain_steps(values, sparse=sparse))
+        return finish(self.explain_steps(values, sparse=sparse, method=method))
+
+    def pixel_maps(self, values: Any, *, method: MapMethod | None = None) -> np.ndarray:
+        """Where images (N, ...) are odd: (N, H, W), larger = more anomalous; see `ebm.pixel_maps`."""
+        return finish(self.pixel_maps_steps(values, method=method))
 
     def impute(
         self, values: Any, *, n_draws: int = 32, seed: int = 0, keep_draws: bool = False

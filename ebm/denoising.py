@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ebm import noise_level, restoration
-from ebm.answers import SamplingState
 from ebm.errors import BadInput
 from ebm.generation import check_seed, to_user
 from ebm.preprocessing import Preprocessor
@@ -20,7 +20,7 @@ from ebm.types import Energy
 def denoise_steps(
     preprocessor: Preprocessor,
     energy: Energy,
-    state: SamplingState,
+    level_offsets: Tensor,
     values: Any,
     *,
     sigma: float | None,
@@ -28,7 +28,7 @@ def denoise_steps(
     method: DenoiseMethod,
     seed: int,
 ) -> Steps[Progress, None, np.ndarray]:
-    """See `Detector.denoise_steps`; `energy` is noise-conditional."""
+    """See `Detector.denoise_steps`; `energy` is noise-conditional, `level_offsets` are its own."""
     if method not in restoration.METHODS:
         raise BadInput(f"method must be one of {', '.join(restoration.METHODS)}, got {method!r}")
     n_steps = restoration.METHODS[method] if n_steps is None else n_steps
@@ -37,13 +37,12 @@ def denoise_steps(
     if sigma is not None and not 0 < sigma <= 100:
         raise BadInput(f"sigma must lie in (0, 100], got {sigma:g}")
     check_seed(seed)
-    device = state.mean.device
+    device = level_offsets.device
     x = torch.from_numpy(preprocessor.transform(values)).to(device)
     if len(x) == 0:
         return preprocessor.inverse(x.cpu().numpy())
     if sigma is None:
-        assert state.level_offsets is not None
-        levels = noise_level.estimate_sigma(energy, x, state.level_offsets)
+        levels = noise_level.estimate_sigma(energy, x, level_offsets)
     else:
         levels = torch.full((len(x),), float(sigma), device=device)
     smallest = noise_level.SIGMA_GRID[0]

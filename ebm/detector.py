@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from ebm import (
     impute,
     impute_images,
     judging,
+    pixel_maps,
 )
 from ebm.answers import Generated, SamplingState, Scores
 from ebm.at_once import AtOnce
@@ -24,6 +25,7 @@ from ebm.calibration import Calibration
 from ebm.energies import ProductOfExperts
 from ebm.errors import Unsupported
 from ebm.manifest import Manifest
+from ebm.pixel_maps import MapMethod
 from ebm.preprocessing import Preprocessor, ScaleImage
 from ebm.restoration import DenoiseMethod
 from ebm.steps import Progress, Steps
@@ -77,9 +79,10 @@ class Detector(AtOnce):
 
     @property
     def can(self) -> frozenset[str]:
-        """The calls this model answers: 'score'; 'explain' for tables, and for images that the model denoises or keeps
+        """The calls this model answers: 'score'; 'explain' for tables, and for images that the model restores or keeps
         from training; 'impute', 'generate' and 'denoise' where an energy is there for it."""
-        able = {"score"} | ({"explain"} if self.kind == "tabular" else set())
+        restores = pixel_maps.restorer(self.energy, self._denoiser) is not None
+        able = {"score"} | ({"explain"} if self.kind == "tabular" or restores else set())
         if impute.Source.of(self.energy, self._denoiser).known:
             able |= {"explain", "impute"}
         if self.sampling is not None:
@@ -157,17 +160,16 @@ class Detector(AtOnce):
                 None estimates it row by row.
             n_steps: posterior_mean: 1 for the posterior mean itself (default), more for a sharper answer;
                 langevin: noise levels of the chain, 50 by default.
-            method: 'posterior_mean' is the one best guess, 'langevin' a random draw from the clean rows that are
-                likely given the noisy one.
-            seed: of langevin: same seed, same rows, same model, same device: same draws.
+            method: 'posterior_mean' is the one best guess, 'langevin' a random draw of what is likely, by its `seed`.
 
         Raises:
             Unsupported: no energy of this model is noise-conditional.
             BadInput: rows that do not fit, an argument out of range.
         """
-        energy, state = self._sampling("denoise")
-        options: dict[str, Any] = {"sigma": sigma, "n_steps": n_steps, "method": method, "seed": seed}
-        return (yield from denoising.denoise_steps(self.preprocessor, energy, state, values, **options))
+        self._require("denoise")
+        assert self._denoising is not None
+        how: dict[str, Any] = {"sigma": sigma, "n_steps": n_steps, "method": method, "seed": seed}
+        return (yield from denoising.denoise_steps(self.preprocessor, *self._denoising, values, **how))
 
     # -- generation -------------------------------------------------------------------------------------------------
 
@@ -193,42 +195,46 @@ class Detector(AtOnce):
             BadInput, BadConfig: an argument out of range.
             Diverged: a chain left the finite numbers.
         """
-        energy, state = self._sampling("generate")
-        assert self.manifest.sampling is not None
+        self._require("generate")
+        config, state = self.manifest.sampling, self.sampling
+        assert config is not None and state is not None
         options: dict[str, Any] = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
-        parts = self.preprocessor, energy, self.manifest.sampling, state
+        parts = self.preprocessor, generation.sampling_energy(self.energy.terms, config), config, state
         return (yield from generation.generate_steps(*parts, n, seed=seed, **options))
 
     # -- explanations and missing cells -----------------------------------------------------------------------------
 
     def explain_steps(
-        self, values: Any, *, sparse: bool | None = None
+        self, values: Any, *, sparse: bool | None = None, method: MapMethod | None = None
     ) -> Steps[Progress, None, explain.Explanation]:
         """`explain`, pausing after each step; the answer is the generator's return value.
 
         Args:
             sparse: change as few columns as reach the median energy of the calibration rows, not all a little; of
                 images, leave every pixel that need not change. Default: for tables, not for images, whose normal
-                version is the denoised image or, where the model does not denoise, the nearest normal training image.
+                version is restored or, where the model does not do that, the nearest normal training image.
+            method: of images' `anomaly_map`, as in `pixel_maps_steps`.
 
         Raises:
             Unsupported: an image model without either. BadInput: rows that do not fit, or whose energy is not finite.
         """
         self._require("explain")
-        judge = self.manifest.calibration, self.calibration
-        if isinstance(self.preprocessor, ScaleImage):
-            denoiser = self._denoiser
-            offsets = None if self.sampling is None else self.sampling.level_offsets
-            restore = None if denoiser is None or offsets is None else (denoiser, offsets)
+        parts = self.energy, self.manifest.calibration, self.calibration
+        if isinstance(images := self.preprocessor, ScaleImage):
+            how: dict[str, Any] = {"sparse": bool(sparse), "method": method}
             return (
-                yield from explain_images.explain_image_steps(
-                    self.preprocessor, self.energy, *judge, restore, values, sparse=bool(sparse)
-                )
+                yield from explain_images.explain_image_steps(images, *parts, self._denoising, values, **how)
             )
-        sparse = sparse is None or sparse
-        return (
-            yield from explain.explain_steps(self.preprocessor, self.energy, *judge, values, sparse=sparse)
-        )
+        how = {"sparse": sparse is None or sparse}
+        return (yield from explain.explain_steps(self.preprocessor, *parts, values, **how))
+
+    def pixel_maps_steps(
+        self, values: Any, *, method: MapMethod | None = None
+    ) -> Steps[Progress, None, np.ndarray]:
+        """`pixel_maps`, pausing now and then. method: 'residual', 'local' or 'gradient', see `ebm.pixel_maps`; None for
+        the best of those that the model can do. Raises Unsupported for tables; BadInput: images that do not fit."""
+        parts = pixel_maps.require_images(self.name, self.preprocessor), self.energy, self._denoiser
+        return (yield from pixel_maps.pixel_map_steps(*parts, values, method))
 
     def impute_steps(
         self, values: Any, *, n_draws: int = 32, seed: int = 0, keep_draws: bool = False
@@ -274,21 +280,19 @@ class Detector(AtOnce):
     # -- helpers ----------------------------------------------------------------------------------------------------
 
     @property
-    def _denoiser(self) -> Energy | None:
-        """The noise-conditional energy that denoises: the fine one at every level, for the coarse one knows only
-        training rows."""
-        if self.sampling is None or self.manifest.sampling is None or self.sampling.level_offsets is None:
+    def _denoising(self) -> tuple[Energy, torch.Tensor] | None:
+        """The noise-conditional energy that denoises, the fine one at every level, for the coarse one knows only
+        training rows; and its level offsets."""
+        state, config = self.sampling, self.manifest.sampling
+        if state is None or config is None or state.level_offsets is None:
             return None
-        return self.energy.terms[self.manifest.sampling.term]
+        return self.energy.terms[config.term], state.level_offsets
+
+    @property
+    def _denoiser(self) -> Energy | None:
+        return None if self._denoising is None else self._denoising[0]
 
     def _require(self, operation: str) -> None:
         if operation not in self.can:
             able = ", ".join(sorted(self.can))
             raise Unsupported(f"model '{self.name}' cannot {operation}; it can: {able}")
-
-    def _sampling(self, operation: str) -> tuple[Energy, SamplingState]:
-        self._require(operation)
-        assert self.sampling is not None and self.manifest.sampling is not None
-        if operation == "denoise":
-            return cast(Energy, self._denoiser), self.sampling
-        return generation.sampling_energy(self.energy.terms, self.manifest.sampling), self.sampling

@@ -18,6 +18,7 @@ from ebm.manifest import CalibrationSummary
 from ebm.nearest import Surroundings, put_back, replaced_by_donors
 from ebm.noise_level import SIGMA_GRID, estimate_sigma
 from ebm.parzen import find_parzen
+from ebm.pixel_maps import MapMethod, Restore, check_method, map_methods, pixel_map_steps, restorer
 from ebm.preprocessing import ScaleImage
 from ebm.restoration import denoise_steps
 from ebm.steps import Progress, Steps
@@ -36,33 +37,41 @@ def explain_image_steps(
     values: Any,
     *,
     sparse: bool = False,
+    method: MapMethod | None = None,
 ) -> Steps[Progress, None, Explanation]:
     """See `Detector.explain`, for images. Pauses after every pass over a part of them; progress is in images.
 
     The normal version is the denoised image, at the estimated noise level and from there at higher ones until its
-    energy is normal, or the lowest that was met; without a denoiser, the nearest training image whose energy is normal.
+    energy is normal, or the lowest that was met. Without a denoiser it is the nearest training image whose energy is
+    normal; of models that keep none, what the autoencoder makes of the image.
 
     Args:
-        denoiser: a noise-conditional energy and log Z of its levels; None for models that keep training images.
+        denoiser: a noise-conditional energy and the `level_offsets` of its levels.
         sparse: put back every pixel that need not change.
+        method: of `anomaly_map`, see `ebm.pixel_maps`.
 
     Raises:
-        BadInput: images that do not fit, or one so far away that its energy is not finite.
+        BadInput: images that do not fit, or one so far away that its energy is not finite; an unknown method.
+        Unsupported: a method that the model has nothing for.
     """
+    check_method(method, map_methods(product, denoiser and denoiser[0]))
     view = FlatImages(images)
     energy = view.energy(product)
     channels, height, width = images.shape
     owners = torch.from_numpy(images.owners)
     device = product.scales.device
     around = surroundings(view, energy, owners, find_parzen(product), summary, calibration, device)
+    restore = None if around.donors is not None else restorer(product, None)
     rows = view.rows(values)
     x = torch.from_numpy(view.transform(rows))
 
     def search(part: Tensor) -> Steps[None, None, Tensor]:
-        if denoiser is None:
-            version = training_image(energy, part, around)
-        else:
+        if denoiser is not None:
             version = yield from denoised_version(energy, part, around, view.energy(denoiser[0]), denoiser[1])
+        elif restore is not None:
+            version = restored_version(energy, part, around, restore, images.shape)
+        else:
+            version = training_image(energy, part, around)
         if sparse:
             weights = yield from path_contributions(energy, version, part, around.owners, around.n_columns)
             rank = weights.neg().argsort(dim=1, stable=True).argsort(dim=1)
@@ -73,6 +82,7 @@ def explain_image_steps(
         return images.pixel_name(column * channels)
 
     found = yield from contributions_steps(energy, x, around, search, name)
+    maps = yield from pixel_map_steps(images, product, denoiser and denoiser[0], values, method)
     decoded = view.inverse(found.version.numpy())
     # What does not change stays to the last digit, and beyond the range too.
     normal = np.where((found.version == x).numpy()[:, np.argsort(view.owners)], rows, decoded)
@@ -84,6 +94,7 @@ def explain_image_steps(
         columns=None,
         level=around.level,
         size=(height, width),
+        anomaly_map=maps,
     )
 
 
@@ -107,6 +118,23 @@ def denoised_version(
         better = new < values[left]
         best[left[better]], values[left[better]] = clean[better], new[better]
         sigma = sigma * GROWTH
+    return best
+
+
+@torch.no_grad()
+def restored_version(
+    energy: EnergyFn, x: Tensor, around: Surroundings, restore: Restore, shape: tuple[int, ...]
+) -> Tensor:
+    """What `restore` makes of x (B, D), and of that, until its energy is normal, or the lowest of `N_STEPS`; x itself
+    where it is normal."""
+    best, clean = x.clone(), x
+    values = energy(x)
+    for _ in range(N_STEPS):
+        clean = around.project(restore(clean.reshape(-1, *shape)).reshape(x.shape))
+        new = energy(clean)
+        better = (values > around.level) & (new < values)
+        best = torch.where(better[:, None], clean, best)
+        values = torch.where(better, new, values)
     return best
 
 

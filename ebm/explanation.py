@@ -30,6 +30,8 @@ class Explanation:
     columns: names, where the model has names.
     level: the median energy of the calibration rows.
     size: (H, W) of images, else None.
+    anomaly_map: (N, H, W) of images, where they are odd by `ebm.pixel_maps`: it finds faults better than contributions
+        do, but adds up to nothing.
     """
 
     energy: np.ndarray
@@ -42,6 +44,7 @@ class Explanation:
     columns: list[str] | None
     level: float
     size: tuple[int, int] | None = None
+    anomaly_map: np.ndarray | None = None
 
     @property
     def heat_map(self) -> np.ndarray:

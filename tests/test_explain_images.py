@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ebm import artifact
 from ebm.calibration import Calibration
 from ebm.detector import Detector
 from ebm.energies import ProductOfExperts
@@ -158,9 +159,58 @@ def test_images_that_cannot_be_explained_are_named(tiny: Detector, digits: np.nd
         tiny.explain(digits[:1, :5])
 
 
-def test_an_image_model_with_neither_says_so(tiny_config: TrainConfig, digits: np.ndarray) -> None:
+def test_a_network_restores_where_the_model_neither_samples_nor_keeps_images(
+    tiny_config: TrainConfig, digits: np.ndarray
+) -> None:
     config = tiny_config.model_copy(update={"sampling": None, "terms": tiny_config.terms[1:]})
-    detector = fit_detector(config, digits[:60], digits[60:90])
-    assert detector.can == {"score"}
+    detector = fit_detector(config, digits[:200], digits[200:300])
+    assert detector.can == {"score", "explain"}
+    rows, where = with_patches(digits)
+    found = detector.explain(rows)
+    odd = found.energy > found.level
+    assert (found.normal_energy[odd] < found.energy[odd]).mean() > 0.95
+    gap = found.energy.astype(float) - found.normal_energy
+    np.testing.assert_allclose(found.contributions.sum(1), gap, atol=1e-3, rtol=1e-4)
+    assert (found.normal_version[~odd] == rows[~odd]).all()
+    moved = np.abs(found.normal_version - rows)[odd]
+    assert moved[where[odd]].mean() > 2 * moved[~where[odd]].mean()
+
+
+class Repeating(nn.Module):
+    """Flat pictures have no energy; the autoencoder repeats only these."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+    def decode(self, code: Tensor) -> Tensor:
+        return code[:, :, None, None].expand(-1, C, H, W)
+
+    def forward(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
+        del sigma
+        return (x - self.decode(self.encode(x))).square().flatten(1).sum(1)
+
+
+def test_an_autoencoder_gives_the_normal_version(colour) -> None:
+    images, _, _, rows = colour
+    product = ProductOfExperts({"term": Repeating()}, [Expert("term", None, 1.0)])
+    x = torch.from_numpy(images.transform(rows))
+    energies = product(x[20:]).double().numpy()
+    summary = CalibrationSummary(n=20, mean=energies.mean(), sd=energies.std(), default_fpr=0.05)
+    calibration = Calibration((energies - summary.mean) / summary.sd)
+    found = finish(explain_image_steps(images, product, summary, calibration, None, rows))
+    odd = found.energy > found.level
+    assert odd[:20].all()
+    expected = np.clip(images.inverse(Repeating().decode(x.mean((2, 3))).numpy()), 0, 255)
+    np.testing.assert_allclose(found.normal_version[odd], expected[odd], atol=1e-3)
+    np.testing.assert_array_equal(found.normal_version[~odd], rows[~odd])
+    assert found.anomaly_map is not None and found.anomaly_map.shape == (40, H, W)
+    hottest = found.anomaly_map[:20].reshape(20, -1).argmax(1)
+    assert (hottest == 1 * W + 3).all()
+
+
+def test_an_image_model_with_neither_says_so(digits: np.ndarray) -> None:
+    detector = artifact.load("models/digits-cd/1")
+    assert detector.can == {"generate", "score"}
     with pytest.raises(Unsupported, match="cannot explain"):
         detector.explain(digits[:1])
+    assert detector.pixel_maps(digits[:1]).shape == (1, 8, 8)
