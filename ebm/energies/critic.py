@@ -22,10 +22,10 @@ class Critic(nn.Module):
         a, b, c = widths
         self.first = nn.Conv2d(channels, a, 5, stride=2, padding=2)
         self.second = nn.Conv2d(a, b, 3, stride=2, padding=1)
-        self.blocks = nn.ModuleList(ResidualBlock(b, False) for _ in range(2))
+        self.blocks = nn.ModuleList(ResidualBlock(b, False, False) for _ in range(2))
         self.local = nn.Conv2d(b, 1, 1)
         self.third = nn.Conv2d(b, c, 3, stride=2, padding=1)
-        self.last = ResidualBlock(c, False)
+        self.last = ResidualBlock(c, False, False)
         side = [-(-n // 8) for n in size]
         self.out = nn.Linear(c * side[0] * side[1], 1)
 

@@ -11,28 +11,35 @@ from ebm.energies.body import N_SIGMA_FEATURES, sigma_features
 
 
 class ResidualBlock(nn.Module):
-    """a + conv3(SiLU(conv3(SiLU(a)) + W e)), with e the sigma features, where there are any; the second convolution
-    starts at zero."""
+    """a + conv3(SiLU(conv3(SiLU(n(a))) + W e)), with e the sigma features, where there are any; the second convolution
+    starts at zero. n divides each row by its own root mean square where `normalise`: without it deep stacks die of one
+    large step."""
 
-    def __init__(self, channels: int, noise_conditional: bool = True):
+    def __init__(self, channels: int, noise_conditional: bool = True, normalise: bool = True):
         super().__init__()
+        self.normalise = normalise
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         self.bias = nn.Linear(N_SIGMA_FEATURES, channels) if noise_conditional else None
         nn.init.zeros_(self.second.weight)
 
     def forward(self, a: Tensor, e: Tensor | None) -> Tensor:
-        h = self.first(F.silu(a))
+        h = self.first(F.silu(scaled(a) if self.normalise else a))
         if e is not None and self.bias is not None:
             h = h + self.bias(e)[:, :, None, None]
         return a + self.second(F.silu(h))
+
+
+def scaled(a: Tensor) -> Tensor:
+    """a (B, C, H, W) over the root mean square of its row (Zhang and Sennrich 2019)."""
+    return a * (a.float().square().mean((1, 2, 3), keepdim=True) + 1e-4).rsqrt()
 
 
 class UNet(nn.Module):
     """Convolutions down to 1/2^(L-1) of the side and up again, with additive skips (Ronneberger et al. 2015).
 
     x (B, C, H, W) and sigma (B, 1) give (B, n_out, H, W). Sides that are no multiple of 2^(L-1) are padded with their
-    border and cut again. SiLU and no normalisation: an energy is differentiated twice, and rows do not see each other.
+    border and cut again. SiLU, because an energy is differentiated twice; no batch norm, as rows do not see each other.
     """
 
     def __init__(self, channels: int, n_out: int, widths: tuple[int, ...], blocks: int):
