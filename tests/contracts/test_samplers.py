@@ -10,6 +10,7 @@ from ebm.energies.analytic import Gamma, Gaussian, GaussianMixture, Laplace
 from ebm.errors import Cancelled, Diverged
 from ebm.samplers import (
     MALA,
+    Ancestral,
     AnnealedLangevin,
     Langevin,
     Stage,
@@ -33,6 +34,7 @@ MAKERS = {
     "annealed": lambda energy, n: AnnealedLangevin((1.0, 0.1), 0.1, n // 2, denoise_last=False).stages(
         energy
     ),
+    "ancestral": lambda energy, n: Ancestral([2.0 * 0.8**i for i in range(n)]).stages(energy),
 }
 every_sampler = pytest.mark.parametrize("stages_of", MAKERS.values(), ids=MAKERS)
 
