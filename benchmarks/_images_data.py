@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ebm.data import ReadOptions, read
+from ebm.data import ReadOptions, read, split_normal
 from ebm.errors import BadInput
+from ebm.training.config import SplitConfig
 
 SIDE = 32
 FILES = {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"}
@@ -93,14 +94,19 @@ def to_model(images: np.ndarray) -> np.ndarray:
     return (images.astype(np.float32) * np.float32(2 / 255) - 1).astype(np.float32)
 
 
-def split(source: Source, seed: int, sizes: Sizes) -> Split:
-    """Training: all but the last `sizes.calibration` of a permutation of the training file, which calibrate."""
+def split(source: Source, seed: int, sizes: Sizes, shares: SplitConfig | None = None) -> Split:
+    """Training and calibration: the shares of the training file that `ebm train` would take for that configuration and
+    seed, so that the shipped model is one of those measured; else all but the last `sizes.calibration` of a permutation
+    of it, which calibrate."""
     rng = np.random.default_rng(seed)
     order, test = rng.permutation(len(source.train)), rng.permutation(len(source.test))
     n = sizes.families
     if len(source.test) < 3 * n or len(source.train) <= sizes.calibration:
         raise BadInput(f"{len(source.train)} training and {len(source.test)} test images are too few")
     fit, held = order[: -sizes.calibration], order[-sizes.calibration :]
+    if shares is not None:
+        parts = split_normal(len(source.train), shares.train, shares.calibration, seed)
+        fit, held = parts.train, parts.calibration
     return Split(
         to_model(source.train[fit]),
         to_model(source.train[held]),

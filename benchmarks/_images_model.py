@@ -42,7 +42,9 @@ def made_with(config: TrainConfig) -> dict[str, Any]:
 def to_user(config: TrainConfig, images: np.ndarray) -> np.ndarray:
     """[-1, 1] to the units of the configuration, float32; values outside stay outside."""
     low, high = getattr(config.preprocessing, "low", -1.0), getattr(config.preprocessing, "high", 1.0)
-    return (low + (np.asarray(images, np.float32) + 1) * np.float32((high - low) / 2)).astype(np.float32)
+    exact = low + (np.asarray(images, np.float64) + 1) * ((high - low) / 2)
+    whole = np.rint(exact)  # bytes come back as the bytes they were, bit for bit
+    return np.where(np.abs(exact - whole) < 1e-4, whole, exact).astype(np.float32)
 
 
 def fitted(config: TrainConfig, split: Split, seed: int, work: Path, every: int = 0) -> Fitted:
@@ -116,7 +118,10 @@ class Log:
 
 
 def expert_names(detector: Detector) -> list[str]:
-    return [e.term + (f" at {e.sigma:g}" if e.sigma else "") for e in detector.energy.experts]
+    return [
+        e.term + (f" at {e.sigma:g}" if e.sigma else "") + (", worst place" if e.local else "")
+        for e in detector.energy.experts
+    ]
 
 
 @torch.no_grad()

@@ -47,7 +47,7 @@ class Seed:
 
     @cached_property
     def split(self) -> Split:
-        return split(self.source, self.seed, self.sizes)
+        return split(self.source, self.seed, self.sizes, self.config.split)
 
     @cached_property
     def families(self) -> dict[str, Family]:
