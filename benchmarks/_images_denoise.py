@@ -107,7 +107,7 @@ def calls(fitted: Fitted, config: TrainConfig, task: Task, seed: int) -> Figures
 
 
 def blind(config: TrainConfig, task: Task, split: Split, seed: int, work: Path) -> Figures:
-    """A denoiser of the same network as the restoration term, as long in training, that is not told the noise."""
+    """A denoiser of the same network as the noise-conditional term, as long in training, that is not told the noise."""
     body, n_steps, batch = network(config, split.train.shape[1:], seed)
     path = (
         work
@@ -128,11 +128,11 @@ def blind(config: TrainConfig, task: Task, split: Split, seed: int, work: Path) 
 
 
 def network(config: TrainConfig, shape: tuple[int, ...], seed: int) -> tuple[nn.Module, int, int]:
-    """A fresh U-Net as the restoration term has it, and its training steps and batch size; a small one where no term
-    restores."""
+    """A fresh U-Net as the first noise-conditional term with one has it, and that term's training steps and batch size;
+    a small one where no term has any."""
     torch.manual_seed(seed)
     for term in config.terms:
-        if term.energy.kind == "restoration":
+        if term.energy.kind in ("restoration", "unet"):
             built = term.energy.build((1, *shape))
             body = next((m for m in built.modules() if isinstance(m, UNet)), None)
             if body is not None:

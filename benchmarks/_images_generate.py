@@ -40,11 +40,11 @@ class Judge:
     """A classifier trained on the training file's labels; `accuracy` on the test file, `reference` the features of its
     images but those set aside as `real`."""
 
-    def __init__(self, source: Source, seed: int, sizes: Sizes, work: Path, n_steps: int = CLASSIFIER_STEPS):
-        path = work / f"classifier-{seed}-{n_steps}-{len(source.train)}.safetensors"
+    def __init__(self, source: Source, seed: int, sizes: Sizes, work: Path):
+        path = work / f"classifier-{seed}-{CLASSIFIER_STEPS}-{len(source.train)}.safetensors"
         train = to_model(source.train)
         self.net: Classifier
-        self.net, self.seconds = classifier(train, source.train_labels, n_steps, seed, path)
+        self.net, self.seconds = classifier(train, source.train_labels, CLASSIFIER_STEPS, seed, path)
         test = to_model(source.test)
         self.accuracy = float((apply(self.net, test).argmax(1) == source.test_labels).mean())
         order = np.random.default_rng([seed, 3]).permutation(len(test))
