@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -89,22 +89,21 @@ def train(
         return seconds
     began, generator = time.process_time(), Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=1e-4)
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
     for step in range(n_steps):
         rows = torch.randint(len(x), (batch,), generator=generator)
         for group in optimizer.param_groups:
-            group["lr"] = min(1.0, (step + 1) / 50) * cast(float, decay.get_last_lr()[0])
+            group["lr"] = rate * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / n_steps))
         optimizer.zero_grad()
         value = loss(net, rows, generator)
         value.backward()
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
-        decay.step()
     net.requires_grad_(False).eval()
     seconds = time.process_time() - began
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(net.state_dict() | {"cpu_seconds": torch.tensor(seconds)}, path)
+        tensors = {name: value.contiguous() for name, value in net.state_dict().items()}
+        save_file(tensors | {"cpu_seconds": torch.tensor(seconds)}, path)
     return seconds
 
 
