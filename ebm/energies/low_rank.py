@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+EXACT = 4096  # coordinates up to which C is made whole
+MAX_ROWS = 4000
 FLOOR = 1e-4  # variance of a direction without any: the noiseless energy would be infinitely steep
 
 
@@ -32,16 +34,33 @@ class LowRankBase(nn.Module):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> None:
-        """Set all from x (N, d), N >= 2."""
+        """Set all from x (N, d), N >= 2; beyond 4,096 coordinates from at most 4,000 rows, by a randomised
+        decomposition (Halko, Martinsson and Tropp 2011), for C itself would not fit into memory."""
         self.mean.copy_(x.mean(0))
-        centred = x - self.mean
-        covariance = (centred.T @ centred).double() / (len(x) - 1)
-        values, vectors = torch.linalg.eigh(covariance)
-        values = values.flip(0).clamp_min(FLOOR)
-        self.eigenvalues.copy_(values[: self.rank])
-        self.eigenvectors.copy_(vectors.flip(1)[:, : self.rank])
-        left = values[self.rank :]
-        self.rest.fill_(float(left.mean()) if len(left) else FLOOR)
+        if self.dim <= EXACT:
+            centred = x - self.mean
+            covariance = (centred.T @ centred).double() / (len(x) - 1)
+            values, vectors = torch.linalg.eigh(covariance)
+            values, vectors = values.flip(0), vectors.flip(1)[:, : self.rank]
+            left = values[self.rank :].clamp_min(FLOOR)
+            rest = float(left.mean()) if len(left) else FLOOR
+        else:
+            centred = x[torch.linspace(0, len(x) - 1, min(len(x), MAX_ROWS)).long()] - self.mean
+            n, rank = len(centred) - 1, min(self.rank, len(centred) - 1)
+            with torch.random.fork_rng(devices=[]):  # the same base whatever was drawn before
+                torch.manual_seed(0)
+                _, found, basis = torch.svd_lowrank(centred, q=rank, niter=4)
+            values = torch.zeros(self.rank).index_copy_(0, torch.arange(rank), found.square() / n)
+            vectors = (
+                torch.linalg.qr(torch.cat([basis, self.eigenvectors[:, rank:]], 1)).Q
+                if rank < self.rank
+                else basis
+            )
+            total = float(centred.square().sum()) / n
+            rest = max(FLOOR, (total - float(values.sum())) / max(1, self.dim - self.rank))
+        self.eigenvalues.copy_(values[: self.rank].clamp_min(FLOOR))
+        self.eigenvectors.copy_(vectors)
+        self.rest.fill_(rest)
 
     def _scaled(self, y: Tensor, leading: Tensor, rest: Tensor) -> Tensor:
         """V diag(leading) V^T y + rest (I - V V^T) y; leading (B, k), rest (B, 1)."""

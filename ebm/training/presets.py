@@ -62,7 +62,7 @@ def image() -> dict[str, Any]:
         "energy": reconstruction,
         "pretraining": [autoencoder],
         "objective": {"kind": "contrast"},
-        "training": _loop(3500, 64, 1.5e-3, weight_decay=1e-2, only=["critic", "base_weight"]),
+        "training": _loop(4000, 64, 1.5e-3, weight_decay=1e-2, only=["critic", "base_weight"]),
     }
     chains = {
         "name": "chains",
@@ -80,9 +80,9 @@ def image() -> dict[str, Any]:
     }
     density = {
         "name": "density",
-        "energy": {"kind": "unet"},
+        "energy": {"kind": "unet", "rank": 192},
         "objective": {"kind": "dsm", "sigma_min": 0.03, "sigma_max": 12.0, "log_mean": -0.5},
-        "training": _loop(2500, 32, 1.5e-3, clip=0.5, warmup_steps=200),
+        "training": _loop(4000, 32, 2e-3),
         "local_sigmas": [0.4, 0.8],
         "weight": 2.0,
     }
