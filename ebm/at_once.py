@@ -9,7 +9,7 @@ import numpy as np
 
 from ebm import classify, compare, explain, impute
 from ebm.answers import Generated
-from ebm.pixel_maps import MapMethod
+from ebm.pixel_maps import ExplainMethod, MapMethod
 from ebm.restoration import DenoiseMethod
 from ebm.steps import Progress, Steps, finish
 
@@ -52,7 +52,7 @@ class AtOnce:
         )
 
     def explain(
-        self, values: Any, *, sparse: bool | None = None, method: MapMethod | None = None
+        self, values: Any, *, sparse: bool | None = None, method: ExplainMethod | None = None
     ) -> explain.Explanation:
         """What each column, or pixel, adds to the energy of rows (N, ...) above that of their normal version."""
         return finish(self.explain_steps(values, sparse=sparse, method=method))

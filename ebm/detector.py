@@ -25,7 +25,7 @@ from ebm.calibration import Calibration
 from ebm.energies import ProductOfExperts
 from ebm.errors import Unsupported
 from ebm.manifest import Manifest
-from ebm.pixel_maps import MapMethod
+from ebm.pixel_maps import ExplainMethod, MapMethod
 from ebm.preprocessing import Preprocessor, ScaleImage
 from ebm.restoration import DenoiseMethod
 from ebm.steps import Progress, Steps
@@ -205,7 +205,7 @@ class Detector(AtOnce):
     # -- explanations and missing cells -----------------------------------------------------------------------------
 
     def explain_steps(
-        self, values: Any, *, sparse: bool | None = None, method: MapMethod | None = None
+        self, values: Any, *, sparse: bool | None = None, method: ExplainMethod | None = None
     ) -> Steps[Progress, None, explain.Explanation]:
         """`explain`, pausing after each step; the answer is the generator's return value.
 
@@ -213,7 +213,7 @@ class Detector(AtOnce):
             sparse: change as few columns as reach the median energy of the calibration rows, not all a little; of
                 images, leave every pixel that need not change. Default: for tables, not for images, whose normal
                 version is restored or, where the model does not do that, the nearest normal training image.
-            method: of images' `anomaly_map`, as in `pixel_maps_steps`.
+            method: of images' `anomaly_map`, as in `pixel_maps_steps`; or 'contributions'.
 
         Raises:
             Unsupported: an image model without either. BadInput: rows that do not fit, or whose energy is not finite.

@@ -18,7 +18,7 @@ from ebm.manifest import CalibrationSummary
 from ebm.nearest import Surroundings, put_back, replaced_by_donors
 from ebm.noise_level import SIGMA_GRID, estimate_sigma
 from ebm.parzen import find_parzen
-from ebm.pixel_maps import MapMethod, Restore, check_method, map_methods, pixel_map_steps, restorer
+from ebm.pixel_maps import ExplainMethod, Restore, check_method, map_methods, pixel_map_steps, restorer
 from ebm.preprocessing import ScaleImage
 from ebm.restoration import denoise_steps
 from ebm.steps import Progress, Steps
@@ -37,7 +37,7 @@ def explain_image_steps(
     values: Any,
     *,
     sparse: bool = False,
-    method: MapMethod | None = None,
+    method: ExplainMethod | None = None,
 ) -> Steps[Progress, None, Explanation]:
     """See `Detector.explain`, for images. Pauses after every pass over a part of them; progress is in images.
 
@@ -48,13 +48,15 @@ def explain_image_steps(
     Args:
         denoiser: a noise-conditional energy and the `level_offsets` of its levels.
         sparse: put back every pixel that need not change.
-        method: of `anomaly_map`, see `ebm.pixel_maps`.
+        method: of `anomaly_map`, see `ebm.pixel_maps`; or 'contributions'.
 
     Raises:
         BadInput: images that do not fit, or one so far away that its energy is not finite; an unknown method.
         Unsupported: a method that the model has nothing for.
     """
-    check_method(method, map_methods(product, denoiser and denoiser[0]))
+    by = method
+    if by != "contributions":
+        by = check_method(by, map_methods(product, denoiser and denoiser[0]))
     view = FlatImages(images)
     energy = view.energy(product)
     channels, height, width = images.shape
@@ -82,7 +84,10 @@ def explain_image_steps(
         return images.pixel_name(column * channels)
 
     found = yield from contributions_steps(energy, x, around, search, name)
-    maps = yield from pixel_map_steps(images, product, denoiser and denoiser[0], values, method)
+    if by == "contributions":
+        maps = found.contributions.numpy().reshape(-1, height, width)
+    else:
+        maps = yield from pixel_map_steps(images, product, denoiser and denoiser[0], values, by)
     decoded = view.inverse(found.version.numpy())
     # What does not change stays to the last digit, and beyond the range too.
     normal = np.where((found.version == x).numpy()[:, np.argsort(view.owners)], rows, decoded)
@@ -95,6 +100,7 @@ def explain_image_steps(
         level=around.level,
         size=(height, width),
         anomaly_map=maps,
+        map_method=by,
     )
 
 

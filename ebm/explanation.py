@@ -32,6 +32,7 @@ class Explanation:
     size: (H, W) of images, else None.
     anomaly_map: (N, H, W) of images, where they are odd by `ebm.pixel_maps`: it finds faults better than contributions
         do, but adds up to nothing.
+    map_method: what made it.
     """
 
     energy: np.ndarray
@@ -45,6 +46,7 @@ class Explanation:
     level: float
     size: tuple[int, int] | None = None
     anomaly_map: np.ndarray | None = None
+    map_method: str | None = None
 
     @property
     def heat_map(self) -> np.ndarray:

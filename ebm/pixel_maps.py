@@ -19,6 +19,7 @@ from ebm.steps import Progress, Steps
 from ebm.types import Energy, EnergyFn
 
 MapMethod = Literal["local", "residual", "gradient"]
+ExplainMethod = Literal["local", "residual", "gradient", "contributions"]
 METHODS: tuple[MapMethod, ...] = ("residual", "local", "gradient")  # in the order in which they are preferred
 PART = 64  # images between two pauses
 # By the area under the ROC curve of pixels on calibration digits with planted faults: .80 unsmoothed, .92 at 1/8 of the

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ebm.detector import Detector
 from ebm.errors import BadInput
 from ebm.explanation import Explanation
-from ebm.heat_map import heat_picture, overlay
+from ebm.heat_map import heat_picture, heat_steps, overlay
+from ebm.steps import finish
 
 
 def test_colours_go_with_the_sign_and_their_strength_with_the_size() -> None:
@@ -52,3 +55,25 @@ def test_the_hottest_pixel_of_a_model_is_the_reddest(tiny: Detector, digits: np.
     found = tiny.explain(rows)
     shown = heat_picture(found, 0, 16)[::32, ::32].astype(int)
     assert np.unravel_index((shown[..., 0] - shown[..., 2]).argmax(), (8, 8)) == (7, 0)
+
+
+def test_a_map_shows_what_is_odder_than_half_of_an_image_that_is_not_normal() -> None:
+    found = explanation(2, (5, 3))
+    maps = np.tile(np.arange(15.0).reshape(5, 3), (2, 1, 1))
+    shown = heat_picture(
+        replace(found, energy=np.array([1.0, -1.0]), anomaly_map=maps, map_method="residual"), 0, 1
+    )
+    first, second = shown[1:126].astype(int)[:, 1:76], shown[1:126].astype(int)[:, 77:152]
+    red = (first[..., 0] - first[..., 2])[12::25, 12::25]
+    assert (red.ravel()[:8] == 0).all() and (np.diff(red.ravel()[7:]) > 0).all()
+    assert (second[..., 0] == second[..., 2]).all()
+
+
+@pytest.mark.parametrize("method", [None, "gradient", "contributions"])
+def test_the_picture_alone_is_that_of_the_explanation(tiny: Detector, digits: np.ndarray, method) -> None:
+    rows = digits[300:303].astype(float)
+    rows[0, 7, 0] = 16
+    found, whole = finish(heat_steps(tiny, rows, method)), tiny.explain(rows, method=method)
+    np.testing.assert_allclose(found.picture.astype(int), heat_picture(whole, 0, 16), atol=2)
+    np.testing.assert_allclose(found.energy, whole.energy, rtol=1e-4)
+    assert found.level == whole.level

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +25,17 @@ from ebm.cli.common import (
 from ebm.errors import BadInput
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ebm.detector import Detector
     from ebm.explain import Explanation
+
+
+class Method(StrEnum):
+    residual = "residual"
+    local = "local"
+    gradient = "gradient"
+    contributions = "contributions"
 
 
 def explain(
@@ -56,6 +66,14 @@ def explain(
             show_default=False,
         ),
     ] = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            help="What the heat map of pictures shows: the residual to the restored picture, the energy's local terms, "
+            "its gradient, or the contributions; default: the best of the first three that the model has.",
+            show_default=False,
+        ),
+    ] = None,
     models: ModelsDir = DEFAULT_MODELS,
     device: Device = "cpu",
     as_json: AsJson = False,
@@ -64,8 +82,8 @@ def explain(
 
     The output has the input's own columns, energy, normal_energy and p_value, and for the K-th column its name,
     contribution (in units of energy; all contributions add up to energy - normal_energy) and normal value. JSON
-    lists them row by row, of pictures with the contribution of every pixel. A PNG shows pictures with what is odd
-    in red, several as a grid.
+    lists them row by row, of pictures with the contribution of every pixel (heat_map) and where they are odd by
+    --method (anomaly_map). A PNG shows pictures with what is odd in red, several as a grid.
 
     Example: ebm explain breast-cancer rows.csv -o why.csv --top 3 --plot why.png
     """
@@ -82,14 +100,24 @@ def explain(
         raise BadInput(f"{output}: model {detector.name} has rows, not pictures; use .csv, .parquet or .json")
 
     from ebm.cli.rows import own_columns, read_rows, replace_columns
+    from ebm.heat_map import heat_picture, heat_steps
 
     rows = read_rows(file, detector.columns, detector.input_shape, detector.manifest.input)
     if row is not None and row >= len(rows.values):
         raise BadInput(f"--row {row}: {file.name} has {len(rows.values)} rows", row=row)
-    answer = drive(detector.explain_steps(rows.values, sparse=sparse), "explaining", as_json)
+    if method is not None and detector.kind != "image":
+        raise BadInput(f"--method is of heat maps: model {detector.name} has rows, not pictures")
+    chosen = None if method is None else method.value
+    if suffix == ".png" and plot is None:  # the map alone needs none of the many passes of an explanation
+        heat = drive(heat_steps(detector, rows.values, chosen), "explaining", as_json)
+        _write_png(heat.picture, output)
+        _conclude(heat.energy, heat.level, detector, output, as_json)
+        return
+    answer = drive(detector.explain_steps(rows.values, sparse=sparse, method=chosen), "explaining", as_json)
 
     if suffix == ".png":
-        _draw_heat(answer, detector, output)
+        schema = detector.manifest.input
+        _write_png(heat_picture(answer, schema["low"], schema["high"]), output)
     elif suffix == ".json" or (output is None and as_json):
         document = {**_about(detector), "level": answer.level, "rows": _as_lists(answer, top)}
         if output is None:
@@ -106,11 +134,17 @@ def explain(
         write_table(replace_columns(table, _as_columns(answer, top)), output)
     if plot is not None:
         _draw(answer, row, top, plot)
+    _conclude(answer.energy, answer.level, detector, output, as_json)
+
+
+def _conclude(
+    energy: np.ndarray, level: float, detector: Detector, output: Path | None, as_json: bool
+) -> None:
     if output is not None and as_json:
-        print_json({**_about(detector), "rows": len(answer.energy), "output": str(output)})
+        print_json({**_about(detector), "rows": len(energy), "output": str(output)})
     elif output is not None:
-        above = int((answer.energy > answer.level).sum())
-        say(f"{output}: {len(answer.energy)} rows, {above} above the median normal energy {answer.level:.4g}")
+        above = int((energy > level).sum())
+        say(f"{output}: {len(energy)} rows, {above} above the median normal energy {level:.4g}")
 
 
 def _about(detector: Detector) -> dict[str, Any]:
@@ -146,7 +180,7 @@ def _as_lists(answer: Explanation, top: int) -> list[dict[str, Any]]:
             "row": i,
             **{k: float(getattr(answer, k)[i]) for k in figures},
             "columns": _named(answer, i, top),
-            **({} if answer.size is None else {"heat_map": answer.heat_map[i].tolist()}),
+            **_maps(answer, i),
         }
         for i in range(len(answer.energy))
     ]
@@ -171,15 +205,20 @@ def _as_columns(answer: Explanation, top: int) -> dict[str, Any]:
     return new
 
 
-def _draw_heat(answer: Explanation, detector: Detector, path: Path | None) -> None:
+def _maps(answer: Explanation, row: int) -> dict[str, Any]:
+    if answer.anomaly_map is None:
+        return {}
+    maps = {"heat_map": answer.heat_map, "anomaly_map": answer.anomaly_map}
+    return {name: of[row].tolist() for name, of in maps.items()} | {"map_method": answer.map_method}
+
+
+def _write_png(picture: np.ndarray, path: Path | None) -> None:
     from ebm.cli.output import beside
-    from ebm.heat_map import heat_picture
     from ebm.pictures import encode_png
 
-    schema = detector.manifest.input
     assert path is not None
     with beside(path) as file:
-        file.write(encode_png(heat_picture(answer, schema["low"], schema["high"])))
+        file.write(encode_png(picture))
 
 
 def _draw(answer: Explanation, row: int | None, top: int, path: Path) -> None:

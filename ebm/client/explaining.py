@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from ebm.client.answers import Answer
 from ebm.client.calls import Steps, document_of, given
@@ -21,13 +21,16 @@ class Contribution(Answer):
 
 class ExplainedRow(Answer):
     """One row: its contributions (tables, the largest first) or heat map (pictures, (H, W)), which add up to
-    energy - normal_energy; and its nearest normal version, with what is `changed` in it."""
+    energy - normal_energy; and its nearest normal version, with what is `changed` in it. Of pictures also where they
+    are odd, `anomaly_map` (H, W), by `map_method`: it finds faults better, but adds up to nothing."""
 
     energy: float
     p_value: float
     normal_energy: float
     contributions: list[Contribution] | None
     heat_map: list[list[float]] | None
+    anomaly_map: list[list[float]] | None = None  # not sent by older servers
+    map_method: str | None = None
     normal_version: list[Any]
     changed: list[Any]
 
@@ -51,6 +54,7 @@ def explain(
     *,
     top: int | None = None,
     sparse: bool | None = None,
+    method: Literal["residual", "local", "gradient", "contributions"] | None = None,
     version: str | None = None,
     resize: bool | None = None,
 ) -> Steps[Explanation]:
@@ -62,6 +66,7 @@ def explain(
         rows: as `score` takes them.
         top: name so many columns of each row; all where not given.
         sparse: let the normal version differ in as few columns as will do; by default so for tables.
+        method: of pictures, what `anomaly_map` shows; the best that the model has where not given.
 
     Raises:
         BadRequest: rows that do not fit, or a model that explains nothing.
@@ -73,6 +78,6 @@ def explain(
         lambda response: Explanation.model_validate(document_of(response)),
         version=version,
         limit="max_explain_rows",
-        params=given({"top": top, "sparse": sparse, "resize": resize}),
+        params=given({"top": top, "sparse": sparse, "method": method, "resize": resize}),
     )
     return parts[0].model_copy(update={"rows": [row for part in parts for row in part.rows]})

@@ -8,8 +8,9 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from ebm.errors import Unsupported
 from ebm.explanation import Explanation
-from ebm.heat_map import heat_picture
+from ebm.heat_map import heat_steps
 from ebm.pictures import encode_png
 from service import answers, samples
 from service.bodies import IGNORE_UNKNOWN, JSON, PNG, ROWS, read_rows
@@ -38,7 +39,7 @@ router = APIRouter(prefix="/v1", tags=["explanations"], route_class=scoped("scor
 )
 async def explain(request: Request, name: str, version: str | None = None) -> Response:
     """Which column or pixel makes each row unusual, and its nearest normal version. For image models by `Accept` a PNG:
-    the heat map over the picture, red where it is odd, or a grid of several."""
+    the anomaly map over the picture, red where it is odd, or a grid of several."""
     settings = services(request).settings
     loaded = await find(request, name, version, needs="explain")
     detector = loaded.detector
@@ -46,15 +47,17 @@ async def explain(request: Request, name: str, version: str | None = None) -> Re
     rows, options = await read_rows(
         request, detector, ExplainOptions, settings, settings.max_explain_rows, "max_explain_rows"
     )
+    if options.method is not None and detector.kind != "image":
+        raise Unsupported(f"method: model '{loaded.name}' has rows, not pictures")
 
     def start() -> Any:
-        return detector.explain_steps(rows.values, sparse=options.sparse)
+        if media_type == PNG:
+            return heat_steps(detector, rows.values, options.method)
+        return detector.explain_steps(rows.values, sparse=options.sparse, method=options.method)
 
-    found: Explanation = await run_steps(request, loaded, "explain", start)
+    found: Any = await run_steps(request, loaded, "explain", start)
     if media_type == PNG:
-        schema = detector.preprocessor.schema()
-        content = encode_png(heat_picture(found, schema["low"], schema["high"]))
-        return answers.binary_answer(content, PNG, loaded.name, loaded.version)
+        return answers.binary_answer(encode_png(found.picture), PNG, loaded.name, loaded.version)
     return answers.json_answer(_document(found, options, loaded))
 
 
@@ -72,6 +75,8 @@ def _document(found: Explanation, options: ExplainOptions, loaded: Loaded) -> di
                 "normal_energy": float(found.normal_energy[i]),
                 "contributions": None if found.size else _contributions(found, i, options.top),
                 "heat_map": found.heat_map[i] if found.size else None,
+                "anomaly_map": None if found.anomaly_map is None else found.anomaly_map[i],
+                "map_method": found.map_method,
                 "normal_version": versions[i],
                 "changed": _changed(found, i),
             }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,11 @@ class ExplainOptions(BaseModel):
     sparse: bool | None = Field(
         None,
         description="let the normal version differ in as few columns as will do; by default so for tables, not images",
+    )
+    method: Literal["residual", "local", "gradient", "contributions"] | None = Field(
+        None,
+        description="images: what anomaly_map and the PNG show: the residual to the restored image, the energy's local "
+        "terms, its gradient, or the contributions; not given: the best of the first three that the model has",
     )
 
 
@@ -56,6 +61,11 @@ class ExplainedRow(BaseModel):
         description="tables: the largest first, columns without any left out"
     )
     heat_map: list[list[float]] | None = Field(description="images: the contribution of each pixel, (H, W)")
+    anomaly_map: list[list[float]] | None = Field(
+        description="images: where they are odd, (H, W), by map_method: finds faults better than heat_map, but adds up "
+        "to nothing; compare within one image"
+    )
+    map_method: str | None = Field(description="images: what made anomaly_map")
     normal_version: list[Any] = Field(description="the row as it would be normal, *input_shape")
     changed: list[Any] = Field(
         description="tables: names of the columns that differ from the row; images: (H, W) of true and false"

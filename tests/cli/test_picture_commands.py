@@ -47,6 +47,18 @@ def test_a_heat_map(ebm, pictures, pixels, tmp_path):
     assert opened(out).shape == (256, 256, 3)
 
 
+def test_the_source_of_a_heat_map(ebm, pictures, pixels, tmp_path):
+    out, spot = tmp_path / "heat.png", tmp_path / "spot.png"
+    for method in ("gradient", "contributions"):
+        want = pictures.explain(units(pixels), method=method)
+        ebm("explain", "pictures", spot, "-o", out, "--method", method, ok=True)
+        np.testing.assert_allclose(opened(out).astype(float), heat_picture(want, 0, 16), atol=2)
+        (row,) = ebm("explain", "pictures", spot, "--json", "--method", method, ok=True).json["rows"]
+        np.testing.assert_allclose(row["anomaly_map"], want.anomaly_map[0], rtol=1e-3, atol=1e-3)
+        assert row["map_method"] == method
+    assert "by method 'local'" in ebm("explain", "pictures", spot, "-o", out, "--method", "local").error()
+
+
 def test_the_same_as_json_and_as_a_table(ebm, pictures, pixels, tmp_path):
     want = pictures.explain(units(pixels))
     (row,) = ebm("explain", "pictures", tmp_path / "spot.png", "--json", "--top", 3, ok=True).json["rows"]

@@ -110,6 +110,38 @@ def test_a_heat_map_as_a_picture(client: Any, detectors: Any, faulty: np.ndarray
     assert table.status_code == 406
 
 
+@pytest.mark.parametrize("method", ["residual", "gradient", "contributions"])
+def test_the_source_of_a_map_is_asked_for(
+    client: Any, detectors: Any, faulty: np.ndarray, method: Any
+) -> None:
+    url = "/v1/models/blobs/explain"
+    body = {"instances": [faulty.tolist()], "method": method}
+    row, want = (
+        client.post(url, json=body).json()["rows"][0],
+        detectors["blobs"].explain(faulty[None], method=method),
+    )
+    assert row["map_method"] == method
+    np.testing.assert_allclose(row["anomaly_map"], want.anomaly_map[0], rtol=1e-3, atol=1e-3)
+    if method == "contributions":
+        assert row["anomaly_map"] == row["heat_map"]
+    else:
+        np.testing.assert_allclose(
+            want.anomaly_map, detectors["blobs"].pixel_maps(faulty[None], method=method), rtol=1e-4
+        )
+    answer = client.post(url, json=body, headers={"accept": PNG})
+    np.testing.assert_allclose(picture(answer.content).astype(float), heat_picture(want, 0, 16), atol=2)
+
+
+def test_a_source_that_is_not_there(client: Any, faulty: np.ndarray) -> None:
+    body = {"instances": [faulty.tolist()], "method": "local"}
+    answer = client.post("/v1/models/blobs/explain", json=body)
+    assert answer.status_code == 422 and "'local'; by residual, gradient" in answer.json()["detail"]
+    answer = client.post(URL, json={"records": [ODD], "method": "residual"})
+    assert answer.status_code == 422 and "has rows, not pictures" in answer.json()["detail"]
+    answer = client.post(URL, json={"records": [ODD], "method": "magic"})
+    assert answer.status_code == 422 and "method" in answer.json()["detail"]
+
+
 def test_the_limit_of_rows_says_its_name(serve: Any) -> None:
     client = serve(max_explain_rows=2)
     answer = client.post(URL, json={"records": [ODD] * 3})
