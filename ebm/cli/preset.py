@@ -12,7 +12,7 @@ from ebm.errors import BadInput
 if TYPE_CHECKING:
     from ebm.training.config import TrainConfig
 
-PRESETS = ("tabular",)
+PRESETS = ("tabular", "image")
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class PresetOptions:
     ignore: tuple[str, ...] = ()
     contamination: str | None = None
     seed: int | None = None
+    size: str | None = None
 
     def given(self) -> dict[str, Any]:
         """The options that were given, in the order of the command's help."""
@@ -55,7 +56,8 @@ def refuse_preset_options(config: Path, options: PresetOptions) -> None:
 def preset_config(preset: str, options: PresetOptions) -> TrainConfig:
     """The configuration of `preset` on a file; paths are taken from the current folder.
 
-    With labels, a fifth of the normal rows is kept to measure with; else every row is trained on.
+    With labels, a fifth of the normal rows is kept to measure with; else every row of a table is trained on. Of images
+    a tenth calibrates and a tenth measures in any case.
 
     Raises:
         BadInput, BadConfig: names the option.
@@ -72,7 +74,13 @@ def preset_config(preset: str, options: PresetOptions) -> TrainConfig:
         raise BadInput(
             f"--label {options.label}: say which of its values are normal (--normal), or --ignore the column"
         )
+    image = preset == "image"
+    for key, fits in (("size", image), ("contamination", not image)):
+        if getattr(options, key) is not None and not fits:
+            raise BadInput(f"--{key}: not an option of the preset '{preset}'")
     data: dict[str, Any] = {"kind": "file", "path": str(options.data)}
+    if options.size is not None:
+        data["size"] = _size(options.size)
     if options.label is not None:
         data["label_key" if options.data.suffix.lower() == ".npz" else "label_column"] = options.label
     if options.normal:
@@ -80,7 +88,7 @@ def preset_config(preset: str, options: PresetOptions) -> TrainConfig:
     if options.ignore:
         data["ignore"] = options.ignore
     values: dict[str, Any] = {"preset": preset, "name": options.name, "data": data}
-    if not options.normal:
+    if not options.normal and not image:
         values["split"] = {"train": 1.0, "calibration": 0.0}
     if options.version is not None:
         values["version"] = options.version
@@ -89,6 +97,14 @@ def preset_config(preset: str, options: PresetOptions) -> TrainConfig:
     if options.contamination is not None:
         values["contamination"] = _contamination(options.contamination)
     return validate(TrainConfig, values, f"preset {preset}")
+
+
+def _size(text: str) -> list[int]:
+    try:
+        height, width = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise BadInput(f"--size {text}: height and width in pixels, as 64x64") from None
+    return [height, width]
 
 
 def _contamination(text: str) -> float | str:

@@ -24,12 +24,15 @@ def train(
         Path,
         typer.Argument(
             metavar="CONFIG|PRESET",
-            help="YAML file (see configs/ for complete ones), or 'tabular', which needs --data and --name.",
+            help="YAML file (see configs/ for complete ones), or 'tabular' or 'image', which need --data and --name.",
         ),
     ],
     data: Annotated[
         Path | None,
-        typer.Option(help="Preset: rows to learn from, CSV, Parquet, npz or npy; nulls and text are fine."),
+        typer.Option(
+            help="Preset: what to learn from. Rows: CSV, Parquet, npz or npy; nulls and text are fine. Images: a "
+            "folder or zip of PNG and JPEG files, npz, npy, idx, or Parquet with image bytes."
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Preset: name of the model.")] = None,
     version: Annotated[str | None, typer.Option(help="Preset: its version; default 1.")] = None,
@@ -52,6 +55,12 @@ def train(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Preset: of all that is random; default 0.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW", help="Preset image: height and width that every image is fitted to, as 64x64."
+        ),
+    ] = None,
     models: ModelsDir = DEFAULT_MODELS,
     run_dir: Annotated[
         Path | None, typer.Option(help="Checkpoints, metrics.jsonl, curves; default runs/<name>-<version>.")
@@ -67,9 +76,11 @@ def train(
     Example: ebm train configs/breast-cancer.yaml --models models
 
     Example: ebm train tabular --data rows.csv --name pumps --label state --normal ok
+
+    Example: ebm train image --data good/ --name parts --size 64x64
     """
     options = PresetOptions(
-        data, name, version, label, tuple(normal or ()), tuple(ignore or ()), contamination, seed
+        data, name, version, label, tuple(normal or ()), tuple(ignore or ()), contamination, seed, size
     )
     preset = str(config) in PRESETS
     if not preset:

@@ -139,6 +139,7 @@ class SamplingConfig(Frozen):
 class ModelConfig(Frozen):
     """A model from rows to detector; `TrainConfig` adds where the rows are.
 
+    `precision`: of the networks in training; auto is bf16-mixed where the device computes in bf16, else 32-true.
     `weights`: how the artefact stores them; float16 rounds them before calibration, so that a loaded model scores as
     the fitted one does, and halves the file. `link`: how terms add up, see `ProductOfExperts`. `calibration`: by rows
     set aside (`split`), or by the training rows, each left out in turn (`leave_one_out`: exact for kernel energies, in
@@ -152,7 +153,7 @@ class ModelConfig(Frozen):
     description: str = ""
     seed: int = Field(default=0, ge=0, lt=2**32)  # scikit-learn takes no larger one
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed", "auto"] = "32-true"
     weights: Literal["float32", "float16"] = "float32"
     preprocessing: PreprocessorConfig
     terms: tuple[TermConfig, ...]

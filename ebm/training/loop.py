@@ -50,7 +50,9 @@ class Trainer:
         self.average = {k: v.detach().clone() for k, v in trained.items()}
         self.augment = None if config.augment is None else config.augment.build()
         if self.augment is not None and self.x.dim() != 4:
-            raise BadConfig(f"'augment' is for images (C, H, W); the data have shape {tuple(self.x.shape[1:])}")
+            raise BadConfig(
+                f"'augment' is for images (C, H, W); the data have shape {tuple(self.x.shape[1:])}"
+            )
         self.batches = torch.Generator().manual_seed(seed)
         self.noise = torch.Generator(fabric.device).manual_seed(seed + 1)
         self.step, self.rate_scale = 0, 1.0
@@ -208,4 +210,17 @@ def make_fabric(accelerator: str = "auto", precision: Any = "32-true") -> Fabric
     if accelerator == "cuda" and not torch.cuda.is_available():
         raise BadConfig("accelerator: 'cuda' was asked for, but this machine has no CUDA device")
     chosen = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    if precision == "auto":
+        precision = "bf16-mixed" if computes_in_bf16(chosen) else "32-true"
     return Fabric(accelerator=chosen, devices=1, precision=precision)
+
+
+def computes_in_bf16(device: str) -> bool:
+    """Whether bf16 is faster than float32 there: by AMX or AVX-512 BF16 on a processor, which others only emulate."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    ask = getattr(torch.cpu, "get_capabilities", None)  # torch 2.10 and later
+    if ask is None:
+        return False
+    found = ask()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

@@ -88,6 +88,8 @@ def image() -> dict[str, Any]:
     }
     return {
         "preprocessing": {"kind": "image"},
+        "precision": "auto",
+        "weights": "float16",
         "terms": [manifold, chains, density],
         "link": "softplus",
         "sampling": {"term": "density", "sampler": {"kind": "ancestral"}},

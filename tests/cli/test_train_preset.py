@@ -163,7 +163,7 @@ def test_a_configuration_takes_no_options_of_presets(command, tmp_path):
     assert "--data, --seed go with a preset" in error
 
 
-@pytest.mark.parametrize("preset", ["tabular"])
+@pytest.mark.parametrize("preset", ["tabular", "image"])
 def test_presets_are_checked_as_configurations_are(preset, tmp_path):
     (tmp_path / "x.csv").write_text("a\n1\n")
     with pytest.raises(BadConfig, match="seed"):

@@ -61,7 +61,7 @@ def test_a_split_without_rows_cannot_calibrate(tmp_path: Path) -> None:
     ) as e:
         read(tmp_path, calibration="split")
     assert "\n" not in str(e.value) and "model.yaml" in str(e.value)
-    with pytest.raises(BadConfig, match="preset 'images' is not known; there is 'tabular'"):
+    with pytest.raises(BadConfig, match="preset 'images' is not known; there are 'tabular' and 'image'"):
         read(tmp_path, preset="images")
 
 
