@@ -66,19 +66,22 @@ def test_a_folder_of_pictures_becomes_a_model(command, parts):
     assert detector.generate(2, seed=1, n_steps=3).samples.shape == (2, 12, 16)
 
 
-def test_options_of_the_other_preset_are_refused(parts):
+@pytest.mark.usefixtures("parts")
+def test_options_of_the_other_preset_are_refused():
     with pytest.raises(BadInput, match="--contamination: not an option of the preset 'image'"):
         preset_config("image", PresetOptions(Path("parts"), "x", contamination="auto"))
     with pytest.raises(BadInput, match="--size: not an option of the preset 'tabular'"):
         preset_config("tabular", PresetOptions(Path("parts"), "x", size="8x8"))
 
 
+@pytest.mark.usefixtures("parts")
 @pytest.mark.parametrize("size", ["64", "64x", "axb", "8x8x3"])
-def test_a_size_is_two_numbers(parts, size):
+def test_a_size_is_two_numbers(size):
     with pytest.raises(BadInput, match=f"--size {size}: height and width in pixels, as 64x64"):
         preset_config("image", PresetOptions(Path("parts"), "x", size=size))
 
 
-def test_sizes_that_differ_need_a_size(command, parts):
+@pytest.mark.usefixtures("parts")
+def test_sizes_that_differ_need_a_size(command):
     error = command("train", "image", "--data", "parts", "--name", "parts", "--normal", "good").error()
     assert "size" in error and "parts/" in error
