@@ -173,9 +173,9 @@ def report(store: Cells) -> list[str]:
             "",
         ]
     lines += [
-        "Fashion-MNIST padded to 32x32, [-1, 1]. Training: the training file but 5,000 images of a seeded permutation, "
-        "which calibrate. Normal side: 2,000 seeded test images; other test images for what is altered (fewer with "
-        "`--quick`). "
+        "Fashion-MNIST padded to 32x32, [-1, 1]. Training and calibration: the configuration's shares of the training "
+        "file, for peers the same. Normal side: 2,000 seeded test images; other test images for what is altered (fewer "
+        "with `--quick`). "
         "Means over seeds, ± sd over seeds. CPU seconds are budgets on this machine, not claims.", "",
     ]  # fmt: skip
     for part in (anomalies, pixels, denoising, generation, divergence):

@@ -78,7 +78,7 @@ def work_of(
         shared,
         asdict(shared.sizes) | {"mnist": len(shared.source.mnist), "train": len(shared.source.train)},
     )
-    ours, plain = [made_with(s.config), sizes], [sizes]
+    ours, plain = [made_with(s.config), sizes], [sizes, s.config.split.model_dump()]
     user = lambda x: to_user(s.config, x)  # noqa: E731
     found: list[tuple[str, Any, Any]] = []
 
