@@ -56,7 +56,9 @@ def noisy(x: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
 
 def restored(term: nn.Module, x: np.ndarray, sigma: float) -> np.ndarray:
     """The mean of the clean image given x (n, H, W), by the term's denoiser or its gradient; 100 at a time."""
-    return apply(lambda part: posterior_mean(term, part, torch.full((len(part),), sigma)).detach(), x, 100)
+    return apply(lambda part: posterior_mean(term, part, torch.full((len(part),), sigma)).detach(), x, 100)[
+        :, 0
+    ]
 
 
 def terms(fitted: Fitted, task: Task) -> Figures:
@@ -116,7 +118,7 @@ def blind(config: TrainConfig, task: Task, split: Split, seed: int, work: Path) 
     net, seconds = blind_denoiser(body, split.train, n_steps, batch, seed, path)
 
     def call(x: np.ndarray, _: float) -> np.ndarray:
-        return apply(net, x)
+        return apply(net, x)[:, 0]
 
     return {
         "gaussian": task.gaussian(call),

@@ -21,6 +21,10 @@ GRIDS = {
 def psnr(found: np.ndarray, clean: np.ndarray, where: np.ndarray | None = None) -> float:
     """10 log10(4 / mean squared error) in dB, on images in [-1, 1], to which `found` is clipped; over the pixels
     `where`, if given."""
+    if found.shape != clean.shape:
+        raise ValueError(
+            f"images of shape {found.shape} beside {clean.shape}"
+        )  # else they would be broadcast
     error = np.square(np.clip(found, -1, 1) - clean, dtype=np.float64)
     return float(10 * np.log10(4 / (error if where is None else error[where]).mean()))
 

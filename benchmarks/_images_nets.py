@@ -114,7 +114,7 @@ def tensor(images: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def apply(call: Callable[[Tensor], Tensor], images: np.ndarray, batch: int = 250) -> np.ndarray:
-    """`call` on (n, H, W) images, part by part."""
+    """`call` of (b, 1, H, W) on images (n, H, W), part by part; its answers as they are, (n, ...)."""
     return torch.cat([call(part) for part in tensor(images).split(batch)]).numpy()
 
 

@@ -56,6 +56,8 @@ def test_psnr() -> None:
     damaged = clean + 0.2
     damaged[0, 0, 0] = 0.02
     assert psnr(damaged, clean, where) == pytest.approx(40)
+    with pytest.raises(ValueError, match="beside"):
+        psnr(clean[:, None], clean)
 
 
 def test_aurocs_and_pixels() -> None:
