@@ -106,6 +106,12 @@ def test_a_quarter_turn_is_rot90(shape):
         np.testing.assert_allclose(got[i], np.rot90(x[i].numpy(), k, (1, 2)), atol=1e-5)
 
 
+def test_edges_are_repeated_not_darkened():
+    flat = torch.full((1, 1, 8, 8), 0.7)
+    got = turn(flat, torch.tensor([45.0]), torch.tensor([0.5]))
+    np.testing.assert_allclose(got, 0.7, rtol=1e-5)
+
+
 def test_oblong_images_are_turned_and_not_sheared():
     """A plane of slope (a, b) turned by t is the plane of the turned slope."""
     y, x = torch.meshgrid(torch.arange(9.0) - 4, torch.arange(21.0) - 10, indexing="ij")
