@@ -30,6 +30,8 @@ class DSMConfig(Frozen):
     def _ascending(self) -> DSMConfig:
         if self.sigma_max is not None and self.sigma_max < self.sigma_min:
             raise ValueError("'sigma_max' is below 'sigma_min'")
+        if self.log_mean is not None and self.sigma_max is None:
+            raise ValueError("'log_mean' needs 'sigma_max': without it there is one level")
         return self
 
     def build(self) -> DenoisingScoreMatching:

@@ -12,13 +12,34 @@ from torch import Tensor, nn
 
 from ebm.energies import MLPConfig, ResidualConfig, ShallowConfig
 from ebm.energies.analytic import Gaussian
-from ebm.objectives import ContrastiveDivergence, DenoisingScoreMatching, PersistentCD
+from ebm.objectives import ContrastiveDivergence, DenoisingScoreMatching, PersistentCD, Restoration
 from ebm.samplers import MALA, Langevin, ReplayBuffer
 from ebm.types import LossOutput, Objective
+
+
+class ByRestoring(nn.Module):
+    """An energy whose own denoiser, x - sigma^2 grad E(x, sigma), is what an objective sees."""
+
+    def __init__(self, energy: Any):
+        super().__init__()
+        self.energy = energy
+
+    def restore(self, x: Tensor, sigma: Tensor) -> Tensor:
+        x = x.requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self.energy(x, sigma).sum(), x, create_graph=True)
+        return x - sigma.square()[:, None] * gradient
+
+
+class RestorationOfGaussian(Restoration):
+    def __call__(self, energy: Any, x: Tensor, generator: torch.Generator) -> LossOutput:
+        return super().__call__(ByRestoring(energy), x, generator)
+
 
 OBJECTIVES: dict[str, Any] = {
     "dsm_one_sigma": lambda: DenoisingScoreMatching(0.3),
     "dsm_many_sigmas": lambda: DenoisingScoreMatching(0.1, 1.0),
+    "dsm_log_normal": lambda: DenoisingScoreMatching(0.05, 3.0, log_mean=-0.7, log_sd=0.8),
+    "restoration": lambda: RestorationOfGaussian(0.05, 3.0, log_mean=-0.7, log_sd=0.8),
     "cd_langevin": lambda: ContrastiveDivergence(Langevin(0.05), k_steps=5),
     "cd_mala": lambda: ContrastiveDivergence(MALA(0.2), k_steps=5),
     "persistent_cd": lambda: PersistentCD(Langevin(0.05), 10, ReplayBuffer(2048, 0.02), fresh="gaussian"),
