@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,17 +16,19 @@ from torch import Tensor, nn
 
 from ebm.artifact import build_energy
 from ebm.calibration import Calibration
+from ebm.data.pixels import Pixels, Rows
 from ebm.detector import Detector, SamplingState
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadConfig, BadInput
 from ebm.leave_one_out import leave_one_out
 from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
 from ebm.noise_level import level_offsets
-from ebm.preprocessing import Preprocessor
+from ebm.preprocessing import Preprocessor, ScaleImage
 from ebm.training.config import ModelConfig, StageConfig, TermConfig
 from ebm.training.loop import Trainer, make_fabric
 from ebm.trimming import trim
 
+IN_MEMORY = 2**30  # bytes of images as float32 up to which all are kept so
 Values = Any  # an array, or a table of columns of several types (`pyarrow.Table`)
 
 # (term name, step, n_steps, figures): called every `log_every` steps of each trained term.
@@ -79,7 +82,10 @@ def fit(
         found = 0 if calibration is None else len(calibration)
         raise BadInput(f"calibration needs at least 2 normal rows, got {found}")
     preprocessor = config.preprocessing.build().fit(train, columns)
-    x = torch.from_numpy(preprocessor.transform(train))
+    # Images that would fill the memory as float32 stay bytes; what needs many rows at once gets a part of them.
+    lazy = by_split and config.contamination is None and isinstance(preprocessor, ScaleImage) and _many(train)
+    pixels = Pixels.of(np.asarray(train), preprocessor) if lazy else None
+    x = _part(pixels) if pixels is not None else torch.from_numpy(preprocessor.transform(train))
     trimmed = trim(x, config.contamination)
     clean, notes = trimmed.kept, trimmed.notes
     fabric = make_fabric(config.accelerator, config.precision)
@@ -101,7 +107,7 @@ def fit(
         cast(Any, module).fit(rows)
         if term.start_from is not None:
             module.load_state_dict(product.terms[term.start_from].state_dict())
-        stages = _Stages(module, rows, fabric, should_stop)
+        stages = _Stages(module, rows, pixels or rows, fabric, should_stop)
         if fold is None:
             stages.run(term, seed, term.stages, checkpoints, resume, on_step)
         else:
@@ -129,17 +135,27 @@ def fit(
     product.standardise(energies[torch.from_numpy(calibrating)])
     state = _sampling_state(config, product, x[clean], held_out)
     detector, scores = _calibrated(
-        config, terms, preprocessor, product, state, energies, calibrating, len(clean), data, notes
+        config,
+        terms,
+        preprocessor,
+        product,
+        state,
+        energies,
+        calibrating,
+        len(clean if pixels is None else pixels),
+        data,
+        notes,
     )
     return Fit(detector, scores, index)
 
 
 @dataclass(frozen=True)
 class _Stages:
-    """Trains one energy, stage by stage."""
+    """Trains one energy on `rows`, stage by stage; x (N, ...) are as many of them as fit into memory."""
 
     module: nn.Module
     x: Tensor
+    rows: Tensor | Rows
     fabric: Any
     should_stop: Callable[[], bool] | None
 
@@ -161,9 +177,8 @@ class _Stages:
                 if on_step is not None:
                     on_step(term.name, done + step, total, figures)
 
-            trainer = Trainer(
-                self.module, stage.objective.build(), self.x, stage.training, self.fabric, seed + 100 * i
-            )
+            objective = stage.objective.build()
+            trainer = Trainer(self.module, objective, self.rows, stage.training, self.fabric, seed + 100 * i)
             trainer.run(
                 path=None if checkpoints is None else checkpoints / f"{name}.safetensors",
                 resume=resume,
@@ -172,8 +187,18 @@ class _Stages:
             )
             settle = getattr(self.module, "settle", None)
             if settle is not None:
-                settle(trainer.x)
+                settle(self.x.to(self.fabric.device))
             before += stage.training.n_steps
+
+
+def _many(images: Values) -> bool:
+    return float(np.size(images)) * 4 > IN_MEMORY
+
+
+def _part(pixels: Pixels) -> Tensor:
+    """As many images, evenly spaced, as `IN_MEMORY` allows, (n, C, H, W)."""
+    n = max(2, min(len(pixels), IN_MEMORY // (4 * math.prod(pixels.shape))))
+    return pixels.batch(torch.linspace(0, len(pixels) - 1, n).long())
 
 
 @torch.no_grad()

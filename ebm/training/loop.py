@@ -11,6 +11,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from ebm.data.batches import Batches
+from ebm.data.pixels import InMemory, Rows
 from ebm.errors import BadArtifact, BadConfig, Cancelled, Diverged
 from ebm.training import checkpoint
 from ebm.training.config import LoopConfig
@@ -21,7 +23,8 @@ OnStep = Callable[[int, int, dict[str, float]], None]
 
 
 class Trainer:
-    """Minimises `objective` over the parameters of `energy` on data x (N, ...); holds all the state of the run.
+    """Minimises `objective` over the parameters of `energy` on data x (N, ...), or on `Rows` that are read as they are
+    wanted, while the device computes; holds all the state of the run.
 
     Everything random comes from generators seeded by `seed`, so that the same seed on the same device gives the same
     weights, and a run resumed from a checkpoint continues bit for bit.
@@ -31,13 +34,12 @@ class Trainer:
         self,
         energy: nn.Module,
         objective: Objective,
-        x: Tensor,
+        x: Tensor | Rows,
         config: LoopConfig,
         fabric: Fabric,
         seed: int,
     ):
         self.config, self.fabric, self.objective = config, fabric, objective
-        self.x = x.to(fabric.device)
         self.plain = energy
         trained = self.trained()
         optimizer = torch.optim.AdamW(
@@ -49,11 +51,10 @@ class Trainer:
                 self.module.mark_forward_method(method)
         self.average = {k: v.detach().clone() for k, v in trained.items()}
         self.augment = None if config.augment is None else config.augment.build()
-        if self.augment is not None and self.x.dim() != 4:
-            raise BadConfig(
-                f"'augment' is for images (C, H, W); the data have shape {tuple(self.x.shape[1:])}"
-            )
-        self.batches = torch.Generator().manual_seed(seed)
+        draws = torch.Generator().manual_seed(seed)
+        resident = isinstance(x, Tensor)
+        rows = InMemory(x.to(fabric.device)) if resident else x
+        self.batches = Batches(rows, config.batch_size, draws, fabric.device, 0 if resident else 2)
         self.noise = torch.Generator(fabric.device).manual_seed(seed + 1)
         self.step, self.rate_scale = 0, 1.0
 
@@ -89,9 +90,12 @@ class Trainer:
     def advance(self) -> dict[str, float]:
         """One update; returns its figures. The parameters are untouched where they are not finite."""
         c = self.config
-        index = torch.randint(len(self.x), (c.batch_size,), generator=self.batches)
-        x = self.x[index.to(self.x.device)]
+        x = self.batches.next()
         if self.augment is not None:
+            if x.dim() != 4:
+                raise BadConfig(
+                    f"'augment' is for images (C, H, W); the data have shape {tuple(x.shape[1:])}"
+                )
             x = self.augment(x, self.noise)
         # On one device the wrapper only forbids the inner gradient of score matching; several need it to add theirs up.
         energy = self.module if self.fabric.world_size > 1 else self.plain
@@ -141,6 +145,21 @@ class Trainer:
             BadArtifact: `resume` from a file that does not fit this configuration.
         """
         guard = guard or Guard()
+        try:
+            self._run(path, resume, guard, on_step, should_stop)
+        finally:
+            self.batches.close()
+        self.plain.load_state_dict(self.average, strict=False)
+        return self.plain.requires_grad_(False).eval()
+
+    def _run(
+        self,
+        path: Path | None,
+        resume: bool,
+        guard: Guard,
+        on_step: OnStep | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> None:
         if resume and path is not None and path.exists():
             self.restore(checkpoint.load(path), str(path))
         good = self.state()
@@ -167,8 +186,6 @@ class Trainer:
                     checkpoint.save(path, good)
             if stop and not last:
                 raise Cancelled(f"training stopped at step {self.step} of {self.config.n_steps}")
-        self.plain.load_state_dict(self.average, strict=False)
-        return self.plain.requires_grad_(False).eval()
 
     # -- state ------------------------------------------------------------------------------------------------------
 
@@ -178,7 +195,7 @@ class Trainer:
             **checkpoint.put("average", self.average),
             **checkpoint.put("optimizer", checkpoint.flatten_optimizer(self.optimizer)),
             **checkpoint.put("objective", self.objective.state_dict()),
-            "batches": self.batches.get_state(),
+            "batches": self.batches.state(),
             "noise": self.noise.get_state(),
         }
         return tensors, {"step": self.step, "rate_scale": self.rate_scale}
@@ -188,11 +205,11 @@ class Trainer:
         try:
             self.plain.load_state_dict(checkpoint.pick(tensors, "energy"))
             self.average = {
-                k: v.clone().to(self.x.device) for k, v in checkpoint.pick(tensors, "average").items()
+                k: v.clone().to(self.fabric.device) for k, v in checkpoint.pick(tensors, "average").items()
             }
             checkpoint.restore_optimizer(self.optimizer, checkpoint.pick(tensors, "optimizer"))
             self.objective.load_state_dict(checkpoint.pick(tensors, "objective"))
-            self.batches.set_state(tensors["batches"])
+            self.batches.restore(tensors["batches"])
             self.noise.set_state(tensors["noise"])
             self.step, self.rate_scale = int(facts["step"]), float(facts["rate_scale"])
         except (RuntimeError, KeyError, ValueError) as error:
