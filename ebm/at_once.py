@@ -9,6 +9,7 @@ import numpy as np
 
 from ebm import classify, compare, explain, impute
 from ebm.answers import Generated
+from ebm.denoising import Noise
 from ebm.pixel_maps import ExplainMethod, MapMethod
 from ebm.restoration import DenoiseMethod
 from ebm.steps import Progress, Steps, finish
@@ -33,9 +34,17 @@ class AtOnce:
         n_steps: int | None = None,
         method: DenoiseMethod = "posterior_mean",
         seed: int = 0,
+        noise: Noise = "gaussian",
     ) -> np.ndarray:
         """The likely clean version of noisy rows (N, ...), in user units; see `denoise_steps`."""
-        return finish(self.denoise_steps(values, sigma=sigma, n_steps=n_steps, method=method, seed=seed))
+        how: dict[str, Any] = {
+            "sigma": sigma,
+            "n_steps": n_steps,
+            "method": method,
+            "seed": seed,
+            "noise": noise,
+        }
+        return finish(self.denoise_steps(values, **how))
 
     def generate(
         self,

@@ -152,6 +152,7 @@ class Detector(AtOnce):
         n_steps: int | None = None,
         method: DenoiseMethod = "posterior_mean",
         seed: int = 0,
+        noise: denoising.Noise = "gaussian",
     ) -> Steps[Progress, None, np.ndarray]:
         """`denoise`, pausing after each step; the answer is the generator's return value.
 
@@ -161,6 +162,7 @@ class Detector(AtOnce):
             n_steps: posterior_mean: 1 for the posterior mean itself (default), more for a sharper answer;
                 langevin: noise levels of the chain, 50 by default.
             method: 'posterior_mean' is the one best guess, 'langevin' a random draw of what is likely, by its `seed`.
+            noise: 'impulse' finds single lost pixels of images and paints them in, without sigma and method.
 
         Raises:
             Unsupported: no energy of this model is noise-conditional.
@@ -169,7 +171,8 @@ class Detector(AtOnce):
         self._require("denoise")
         assert self._denoising is not None
         how: dict[str, Any] = {"sigma": sigma, "n_steps": n_steps, "method": method, "seed": seed}
-        return (yield from denoising.denoise_steps(self.preprocessor, *self._denoising, values, **how))
+        parts = self.preprocessor, *self._denoising
+        return (yield from denoising.denoise_steps(*parts, values, **how, noise=noise))
 
     # -- generation -------------------------------------------------------------------------------------------------
 
@@ -192,8 +195,7 @@ class Detector(AtOnce):
 
         Raises:
             Unsupported: the model was published without a sampler.
-            BadInput, BadConfig: an argument out of range.
-            Diverged: a chain left the finite numbers.
+            BadInput, BadConfig: an argument out of range. Diverged: a chain left the finite numbers.
         """
         self._require("generate")
         config, state = self.manifest.sampling, self.sampling

@@ -40,6 +40,11 @@ class Method(StrEnum):
     langevin = "langevin"
 
 
+class Noise(StrEnum):
+    gaussian = "gaussian"
+    impulse = "impulse"
+
+
 def denoise(
     model: Model,
     file: Annotated[
@@ -62,6 +67,10 @@ def denoise(
     method: Annotated[
         Method, typer.Option(help="The one best guess, or a random draw from what may lie under the noise.")
     ] = Method.posterior_mean,
+    noise: Annotated[
+        Noise,
+        typer.Option(help="impulse: find single lost pixels, such as salt and pepper, and paint them in."),
+    ] = Noise.gaussian,
     seed: Seed = 0,
     models: ModelsDir = DEFAULT_MODELS,
     device: Device = "cpu",
@@ -86,6 +95,7 @@ def denoise(
     schema = detector.manifest.input
     rows = read_rows(file, detector.columns, detector.input_shape, schema)
     how: dict[str, Any] = {"sigma": sigma, "n_steps": n_steps, "method": method.name, "seed": seed}
+    how["noise"] = noise.value
     clean = drive(detector.denoise_steps(rows.values, **how), "denoising", as_json)
     _write(output, clean, rows, detector)
     if as_json:

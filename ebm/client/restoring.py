@@ -20,6 +20,7 @@ def denoise(
     n_steps: int | None = None,
     method: Literal["posterior_mean", "langevin"] | None = None,
     seed: int | None = None,
+    noise: Literal["gaussian", "impulse"] | None = None,
     version: str | None = None,
     resize: bool | None = None,
 ) -> Steps[Any]:
@@ -34,11 +35,13 @@ def denoise(
             where not given.
         method: "posterior_mean" (the default), the one best guess; "langevin", a random draw of what is likely.
         n_steps: of the posterior mean 1, more for a sharper answer; of langevin its noise levels.
+        noise: "impulse" for single lost pixels of pictures, such as salt and pepper, which are painted in.
 
     Raises:
         BadRequest: rows that do not fit, or a model that cannot denoise.
     """
-    params = given({"sigma": sigma, "n_steps": n_steps, "method": method, "seed": seed, "resize": resize})
+    how = {"sigma": sigma, "n_steps": n_steps, "method": method, "seed": seed, "noise": noise}
+    params = given({**how, "resize": resize})
     return (yield from _restored(model, "denoise", rows, params, version, "denoised"))
 
 

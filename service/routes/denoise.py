@@ -49,7 +49,7 @@ async def denoise(request: Request, name: str, version: str | None = None) -> Re
 
     merge = None
     if options.method == "posterior_mean":  # draws depend on the rows beside them
-        key = (id(detector), "denoise", options.sigma, options.n_steps)
+        key = (id(detector), "denoise", options.noise, options.sigma, options.n_steps)
         merge = Merge(key, rows.values, start)
     clean = await run_steps(request, loaded, "denoise", lambda: start(rows.values), merge=merge)
     services(request).metrics.samples.labels(loaded.name, "denoise").inc(len(clean))

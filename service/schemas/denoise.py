@@ -32,6 +32,11 @@ class DenoiseOptions(BaseModel):
     seed: int = Field(
         0, ge=0, lt=2**63, description="of langevin: same seed, same rows, same model version: same draws"
     )
+    noise: Literal["gaussian", "impulse"] = Field(
+        "gaussian",
+        description="impulse: single lost pixels of images, such as salt and pepper, are found and painted in; takes "
+        "neither sigma nor method langevin",
+    )
 
 
 class DenoiseRequest(DenoiseOptions):

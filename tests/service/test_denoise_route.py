@@ -23,6 +23,8 @@ URL = "/v1/models/blobs/denoise"
         {"sigma": 0.5, "n_steps": 4},
         {"sigma": 0.5, "method": "langevin", "seed": 3},
         {"method": "langevin", "n_steps": 7},
+        {"noise": "impulse"},
+        {"noise": "impulse", "n_steps": 3},
     ],
 )
 def test_denoising_is_the_librarys(
