@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,23 +16,24 @@ from torch import Tensor, nn
 
 from ebm.artifact import build_energy
 from ebm.calibration import Calibration
-from ebm.data.pixels import Pixels, Rows
+from ebm.data.pixels import Pixels
 from ebm.detector import Detector, SamplingState
 from ebm.energies import ProductOfExperts
-from ebm.errors import BadConfig, BadInput
+from ebm.errors import BadInput
 from ebm.leave_one_out import leave_one_out
 from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
 from ebm.noise_level import level_offsets
 from ebm.preprocessing import Preprocessor, ScaleImage
-from ebm.training.config import ModelConfig, StageConfig, TermConfig
-from ebm.training.loop import Trainer, make_fabric
+from ebm.training.config import ModelConfig, TermConfig
+from ebm.training.loop import make_fabric
+from ebm.training.stages import OnTermStep, Stages, as_stored, halved
 from ebm.trimming import trim
 
 IN_MEMORY = 2**30  # bytes of images as float32 up to which all are kept so
 Values = Any  # an array, or a table of columns of several types (`pyarrow.Table`)
 
-# (term name, step, n_steps, figures): called every `log_every` steps of each trained term.
-OnTermStep = Callable[[str, int, int, dict[str, float]], None]
+# (term name, step, energy with averaged weights, held-out rows in model space): at the quarters of its training.
+OnTermLook = Callable[[str, int, nn.Module, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def fit(
     checkpoints: Path | None = None,
     resume: bool = False,
     on_step: OnTermStep | None = None,
+    on_look: OnTermLook | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Fit:
     """`fit_detector`, with what it says of the training rows.
@@ -86,6 +88,7 @@ def fit(
     lazy = by_split and config.contamination is None and isinstance(preprocessor, ScaleImage) and _many(train)
     pixels = Pixels.of(np.asarray(train), preprocessor) if lazy else None
     x = _part(pixels) if pixels is not None else torch.from_numpy(preprocessor.transform(train))
+    held_out = torch.from_numpy(preprocessor.transform(calibration)) if by_split else x[:0]
     trimmed = trim(x, config.contamination)
     clean, notes = trimmed.kept, trimmed.notes
     fabric = make_fabric(config.accelerator, config.precision)
@@ -101,15 +104,19 @@ def fit(
         for t in config.terms
     )
 
+    def look(term: str, step: int, module: nn.Module) -> None:
+        if on_look is not None and len(held_out):
+            on_look(term, step, module, held_out.to(fabric.device))
+
     def fitted(term: TermConfig, module: nn.Module, rows: Tensor, fold: int | None) -> nn.Module:
         """One energy on `rows`; a fold's is trained for fewer steps and leaves no checkpoint."""
         seed = config.seed + 1000 * config.terms.index(term)
         cast(Any, module).fit(rows)
         if term.start_from is not None:
             module.load_state_dict(product.terms[term.start_from].state_dict())
-        stages = _Stages(module, rows, pixels or rows, fabric, should_stop)
+        stages = Stages(module, rows, pixels or rows, fabric, should_stop)
         if fold is None:
-            stages.run(term, seed, term.stages, checkpoints, resume, on_step)
+            stages.run(term, seed, term.stages, checkpoints, resume, on_step, look)
         else:
             stages.run(term, seed + 1 + fold, [halved(stage) for stage in term.stages])
         module = module.to("cpu").requires_grad_(False).eval()
@@ -124,7 +131,6 @@ def fit(
     if by_split:
         assert calibration is not None
         index = np.arange(len(calibration))
-        held_out = torch.from_numpy(preprocessor.transform(calibration))
         with torch.no_grad():
             parts = [product.expert_energies(rows) for rows in held_out.split(1024)]
         energies = torch.cat(parts)
@@ -149,48 +155,6 @@ def fit(
     return Fit(detector, scores, index)
 
 
-@dataclass(frozen=True)
-class _Stages:
-    """Trains one energy on `rows`, stage by stage; x (N, ...) are as many of them as fit into memory."""
-
-    module: nn.Module
-    x: Tensor
-    rows: Tensor | Rows
-    fabric: Any
-    should_stop: Callable[[], bool] | None
-
-    def run(
-        self,
-        term: TermConfig,
-        seed: int,
-        stages: Sequence[StageConfig],
-        checkpoints: Path | None = None,
-        resume: bool = False,
-        on_step: OnTermStep | None = None,
-    ) -> None:
-        """Steps are counted over all stages; a checkpoint belongs to one of them."""
-        before, total = 0, sum(stage.training.n_steps for stage in stages)
-        for i, stage in enumerate(stages):
-            name = term.name if i == len(stages) - 1 else f"{term.name}.{i + 1}"
-
-            def report(step: int, _n: int, figures: dict[str, float], done: int = before) -> None:
-                if on_step is not None:
-                    on_step(term.name, done + step, total, figures)
-
-            objective = stage.objective.build()
-            trainer = Trainer(self.module, objective, self.rows, stage.training, self.fabric, seed + 100 * i)
-            trainer.run(
-                path=None if checkpoints is None else checkpoints / f"{name}.safetensors",
-                resume=resume,
-                on_step=report,
-                should_stop=self.should_stop,
-            )
-            settle = getattr(self.module, "settle", None)
-            if settle is not None:
-                settle(self.x.to(self.fabric.device))
-            before += stage.training.n_steps
-
-
 def _many(images: Values) -> bool:
     return float(np.size(images)) * 4 > IN_MEMORY
 
@@ -199,30 +163,6 @@ def _part(pixels: Pixels) -> Tensor:
     """As many images, evenly spaced, as `IN_MEMORY` allows, (n, C, H, W)."""
     n = max(2, min(len(pixels), IN_MEMORY // (4 * math.prod(pixels.shape))))
     return pixels.batch(torch.linspace(0, len(pixels) - 1, n).long())
-
-
-@torch.no_grad()
-def as_stored(module: nn.Module) -> nn.Module:
-    """The module with every number rounded to what float16 holds.
-
-    Raises:
-        BadConfig: a number is beyond its range.
-    """
-    for name, value in module.state_dict().items():
-        if value.is_floating_point():
-            rounded = value.half().to(value.dtype)
-            if not bool(torch.isfinite(rounded).all()):
-                raise BadConfig(
-                    f"weights: 'float16' cannot hold '{name}', up to {float(value.abs().max()):.3g}"
-                )
-            value.copy_(rounded)
-    return module
-
-
-def halved(stage: StageConfig) -> StageConfig:
-    """For half as many steps, as a fold is trained."""
-    loop = stage.training.model_copy(update={"n_steps": max(1, stage.training.n_steps // 2)})
-    return stage.model_copy(update={"training": loop})
 
 
 def _sampling_state(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ebm.training.guards import Guard
 from ebm.types import Objective
 
 OnStep = Callable[[int, int, dict[str, float]], None]
+OnLook = Callable[[int, nn.Module], None]
 
 
 class Trainer:
@@ -132,12 +134,14 @@ class Trainer:
         resume: bool = False,
         guard: Guard | None = None,
         on_step: OnStep | None = None,
+        on_look: OnLook | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> nn.Module:
         """Train to `n_steps` and leave the averaged weights in the energy.
 
-        On divergence the run goes back to the last good state once, at half the learning rate. A checkpoint at `path`
-        is written every `checkpoint_every` steps.
+        `on_look` sees the energy with its averaged weights at each quarter of the run but the last. On divergence the
+        run goes back to the last good state once, at half the learning rate. A checkpoint at `path` is written every
+        `checkpoint_every` steps.
 
         Raises:
             Diverged: a second time.
@@ -146,7 +150,7 @@ class Trainer:
         """
         guard = guard or Guard()
         try:
-            self._run(path, resume, guard, on_step, should_stop)
+            self._run(path, resume, guard, on_step, on_look, should_stop)
         finally:
             self.batches.close()
         self.plain.load_state_dict(self.average, strict=False)
@@ -158,6 +162,7 @@ class Trainer:
         resume: bool,
         guard: Guard,
         on_step: OnStep | None,
+        on_look: OnLook | None,
         should_stop: Callable[[], bool] | None,
     ) -> None:
         if resume and path is not None and path.exists():
@@ -179,6 +184,9 @@ class Trainer:
             last = self.step == self.config.n_steps
             if on_step is not None and (last or self.step % self.config.log_every == 0):
                 on_step(self.step, self.config.n_steps, figures)
+            if on_look is not None and not last and self.step % max(1, self.config.n_steps // 4) == 0:
+                with self.averaged():
+                    on_look(self.step, self.plain)
             stop = should_stop is not None and should_stop()
             if last or stop or self.step % self.config.checkpoint_every == 0:
                 good = self.state()
@@ -186,6 +194,16 @@ class Trainer:
                     checkpoint.save(path, good)
             if stop and not last:
                 raise Cancelled(f"training stopped at step {self.step} of {self.config.n_steps}")
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights stand in the energy for as long as this lasts."""
+        live = {k: v.detach().clone() for k, v in self.plain.named_parameters() if k in self.average}
+        self.plain.load_state_dict(self.average, strict=False)
+        try:
+            yield
+        finally:
+            self.plain.load_state_dict(live, strict=False)
 
     # -- state ------------------------------------------------------------------------------------------------------
 

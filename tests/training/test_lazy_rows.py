@@ -11,6 +11,7 @@ from ebm.data.pixels import Pixels
 from ebm.energies import ConvConfig, ConvEnergy
 from ebm.objectives import DSMConfig
 from ebm.preprocessing import ImageConfig
+from ebm.training import stages
 from ebm.training.checkpoint import load
 from ebm.training.config import LoopConfig, ModelConfig
 from ebm.training.loop import Trainer, make_fabric
@@ -48,8 +49,8 @@ def test_a_run_on_bytes_resumes_exactly(tmp_path):
 def test_a_fit_of_many_images_keeps_bytes(monkeypatch):
     monkeypatch.setattr(fitting, "IN_MEMORY", 4 * 64 * 20)  # room for 20 of the 50 as float32
     seen: list[object] = []
-    whole = fitting.Trainer
-    monkeypatch.setattr(fitting, "Trainer", lambda *a: seen.append(a[2]) or whole(*a))
+    whole = stages.Trainer
+    monkeypatch.setattr(stages, "Trainer", lambda *a: seen.append(a[2]) or whole(*a))
     config = ModelConfig.model_validate(
         {
             "preprocessing": {"kind": "image"},
