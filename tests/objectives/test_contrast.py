@@ -1,4 +1,4 @@
-"""Contrast with corrupted data: the log ratio of two known densities, and contrastive divergence from the same starts."""
+"""Contrast with corrupted data: the log ratio of two known densities; contrastive divergence from the same starts."""
 
 from __future__ import annotations
 
