@@ -17,7 +17,7 @@ from torch import nn
 
 from ebm.energies.unet_body import UNet
 from ebm.errors import EBMError
-from ebm.restoration import posterior_mean
+from ebm.samplers.posterior import posterior_mean
 from ebm.training.config import TrainConfig
 
 SIGMAS = (0.1, 0.25, 0.5)

@@ -14,7 +14,7 @@ from scipy.linalg import eigh, eigvalsh
 
 from ebm.detector import Detector
 from ebm.errors import EBMError
-from ebm.restoration import Denoiser
+from ebm.samplers.posterior import Denoiser
 
 CLASSIFIER_STEPS = 1500  # about 80 CPU seconds
 PART = 128  # samples at a time

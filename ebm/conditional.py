@@ -9,8 +9,8 @@ from torch import Generator, Tensor
 
 from ebm.energies import ProductOfExperts
 from ebm.parzen import Parzen
-from ebm.restoration import score_estimate
 from ebm.samplers.gradient import standard_normal_like
+from ebm.samplers.posterior import score_estimate
 from ebm.steps import Steps
 from ebm.types import Energy, EnergyFn
 
@@ -121,7 +121,7 @@ def langevin_draws(
     At each noise level the observed coordinates are the row's own plus fresh noise of that level, so that the whole
     row is one of that level (Song and Ermon 2019, appendix B.3). Between levels the missing part takes a step of the
     reverse diffusion, (s_k^2 - s_k+1^2) times the score function plus that much noise (Song et al. 2021), and at the
-    last level that to the posterior mean. The score function is as `ebm.restoration.score_estimate` says.
+    last level that to the posterior mean. The score function is as `ebm.samplers.posterior.score_estimate` says.
 
     Args:
         levels: noise levels, descending.

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from ebm.preprocessing.image import ScaleImage
-from ebm.restoration import Denoiser
+from ebm.samplers.posterior import Denoiser
 from ebm.types import Energy
 
 
@@ -77,7 +77,7 @@ class FlatEnergy:
 
 
 class FlatDenoiser(FlatEnergy):
-    """The same with a denoiser, see `ebm.restoration.Denoiser`."""
+    """The same with a denoiser, see `ebm.samplers.posterior.Denoiser`."""
 
     def restore(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         return self.inner.restore(x.reshape(len(x), *self.shape), sigma).reshape(x.shape)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from ebm.restoration import Denoiser, posterior_mean
+from ebm.samplers.posterior import Denoiser, posterior_mean
 from ebm.types import Energy
 
 SIGMA_GRID = tuple(float(s) for s in torch.logspace(math.log10(0.05), math.log10(1.5), 18))

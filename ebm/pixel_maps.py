@@ -13,8 +13,8 @@ from torch import Tensor
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput, Unsupported
 from ebm.preprocessing import ScaleImage
-from ebm.restoration import Denoiser, posterior_mean
 from ebm.samplers.gradient import energy_and_gradient
+from ebm.samplers.posterior import Denoiser, posterior_mean
 from ebm.steps import Progress, Steps
 from ebm.types import Energy, EnergyFn
 

@@ -7,12 +7,8 @@ import torch
 from analytic_denoisers import WienerFilter
 
 from ebm.energies.analytic import Gaussian
-from ebm.restoration import (
-    denoise_steps,
-    langevin_denoise_steps,
-    posterior_mean,
-    score_estimate,
-)
+from ebm.restoration import denoise_steps, langevin_denoise_steps
+from ebm.samplers.posterior import posterior_mean, score_estimate
 
 
 def setup(d: int = 6) -> tuple[Gaussian, torch.Tensor, torch.Generator]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -12,33 +12,17 @@ from torch import Generator, Tensor
 
 from ebm.config import Frozen
 from ebm.errors import BadConfig
-from ebm.samplers.gradient import energy_and_gradient, row_norm, standard_normal_like
+from ebm.samplers.gradient import row_norm, standard_normal_like
+from ebm.samplers.posterior import posterior_mean
 from ebm.samplers.run import Stage
 from ebm.types import Energy, EnergyFn, StepInfo
-
-
-def denoise(energy: Energy, x: Tensor, sigma: Tensor | float) -> tuple[Tensor, Tensor]:
-    """The mean of the clean x given the noisy one, and E(x, sigma): (B, ...) and (B,), detached.
-
-    x - sigma^2 grad E(x, sigma) (Robbins 1956; Miyasawa 1961); of an energy made of a denoiser (`restore`), the
-    denoiser's own answer D, which no energy need have as its gradient, and |x - D|^2 / (2 sigma^2).
-    """
-    restore: Any = getattr(energy, "restore", None)
-    if restore is not None:
-        with torch.no_grad():
-            clean = restore(x, sigma)
-            noise = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-            return clean, (x - clean).flatten(1).square().sum(1) / (2 * noise.square())
-    values, gradient = energy_and_gradient(lambda x: energy(x, sigma=sigma), x)
-    squared = torch.as_tensor(sigma, dtype=x.dtype, device=x.device).square()
-    return x - squared.reshape(-1, *[1] * (x.dim() - 1)) * gradient, values
 
 
 class AncestralStep:
     """From noise `sigma` to `below`: x <- D + (s_d / sigma) (x - D) + s_u eps, s_d^2 + s_u^2 = below^2, with D the
     denoised x. s_u^2 = below^2 (sigma^2 - below^2) / sigma^2 is the variance of the reverse diffusion.
 
-    `energy` is that of all levels; below = 0 gives D itself.
+    D comes from `energy`, that of all levels; below = 0 gives D itself.
     """
 
     def __init__(self, sigma: float, below: float, energy: Energy):
@@ -46,9 +30,10 @@ class AncestralStep:
 
     def step(self, energy: EnergyFn, x: Tensor, generator: Generator) -> tuple[Tensor, StepInfo]:
         """x (B, ...) at noise `sigma` -> x (B, ...) at noise `below`, detached."""
-        del energy  # at one level; a denoiser is asked instead
         x = x.detach()
-        clean, values = denoise(self.energy, x, self.sigma)
+        clean = posterior_mean(self.energy, x, self.sigma)
+        with torch.no_grad():
+            values = energy(x)
         up = self.below * math.sqrt(max(0.0, 1 - (self.below / self.sigma) ** 2))
         down = math.sqrt(max(0.0, self.below**2 - up**2))
         moved = clean + down / self.sigma * (x - clean)
