@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "attribution": FOUNDATION | {"samplers", "steps"},
     "nearest": FOUNDATION | {"attribution", "parzen", "samplers", "steps"},
     "restoration": FOUNDATION | {"samplers"},
-    "noise_level": FOUNDATION | {"restoration"},
+    "noise_level": FOUNDATION | {"samplers"},
     "pixel_maps": FOUNDATION | {"energies", "preprocessing", "restoration", "samplers", "steps"},
     "conditional": FOUNDATION | {"energies", "parzen", "restoration", "samplers", "steps"},
     "compare": FOUNDATION | {"cells", "energies", "preprocessing", "samplers", "steps"},
