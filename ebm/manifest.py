@@ -14,6 +14,7 @@ from ebm.preprocessing import PreprocessorConfig
 from ebm.training.config import NAME, SamplingConfig
 
 FORMAT_VERSION = 1
+FIELDS = ("restoration",)  # kinds of energy that come with a denoiser, see `ebm.samplers.posterior.Denoiser`
 
 
 class Term(Frozen):
@@ -72,3 +73,12 @@ class Manifest(Frozen):
     training: dict[str, Any] = {}
     versions: dict[str, str] = {}
     files: dict[str, str] = {}
+
+    @property
+    def denoises_by(self) -> Literal["energy", "field"] | None:
+        """What takes noise away: the gradient of an energy, or the field of a denoiser, which need not be one; None
+        where the model does not denoise. Not stored."""
+        energy = next((t.energy for t in self.terms if self.sampling and t.name == self.sampling.term), None)
+        if energy is None or not getattr(energy, "noise_conditional", False):
+            return None
+        return "field" if energy.kind in FIELDS else "energy"

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from ebm.artifact import ModelEntry
     from ebm.manifest import Manifest
 
+BY = {
+    "energy": "the gradient of its energy",
+    "field": "a denoiser, whose field is no energy's gradient",
+    None: "-",
+}
 models = typer.Typer(help="List, show and verify published models.", no_args_is_help=True)
 
 
@@ -76,7 +81,7 @@ def show(model: Model, models: ModelsDir = DEFAULT_MODELS, as_json: AsJson = Fal
     path = model_path(model, models)
     manifest = artifact.read_manifest(path)
     if as_json:
-        print_json(manifest.model_dump(mode="json"))
+        print_json({**manifest.model_dump(mode="json"), "denoises_by": manifest.denoises_by})
     else:
         _show(manifest, path)
 
@@ -148,6 +153,7 @@ def _show(manifest: Manifest, path: Path) -> None:
         ("what", manifest.description or "-"),
         ("input", f"{manifest.kind}, {shape}"),
         ("energy", terms),
+        ("denoises by", BY[manifest.denoises_by]),
         ("calibration", f"{calibration.n} rows; flags p <= {calibration.default_fpr:g} by default"),
         ("data", f"{data.source}: {data.n_train} training, {data.n_test} test rows; seed {data.seed}"),
     ):

@@ -27,7 +27,8 @@ class Refused(Version):
 
 
 class Model(Version):
-    """A version of a model: what it takes (`input_shape`, `columns`), what it `can`, and how good it is.
+    """A version of a model: what it takes (`input_shape`, `columns`), what it `can`, and how good it is; `denoises_by`
+    the gradient of an "energy" or the "field" of a denoiser.
 
     state: loaded, or available, where the next request loads it. can: None until it is first loaded.
     """
@@ -39,6 +40,7 @@ class Model(Version):
     input_shape: list[int]
     columns: list[str] | None
     can: list[str] | None
+    denoises_by: str | None = None
     n_calibration: int
     default_fpr: float
     metrics: dict[str, float]

@@ -30,6 +30,9 @@ class ModelSummary(BaseModel):
         description="score, and what else this model answers; null until it is first loaded"
     )
     objectives: list[str]
+    denoises_by: Literal["energy", "field"] | None = Field(
+        description="what takes noise away: the gradient of an energy, or a denoiser's field, which need not be one"
+    )
     n_calibration: int
     default_fpr: float
     metrics: dict[str, float]
@@ -54,6 +57,7 @@ class ModelSummary(BaseModel):
             objectives=[
                 term.objective.kind if term.objective else term.energy.kind for term in manifest.terms
             ],
+            denoises_by=manifest.denoises_by,
             n_calibration=manifest.calibration.n,
             default_fpr=manifest.calibration.default_fpr,
             metrics=manifest.metrics,
