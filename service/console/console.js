@@ -110,7 +110,7 @@ function choose(model) {
     $("facts").append(pair);
   }
   showMetrics(model);
-  for (const id of ["scores", "denoised-rows", "generated", "before", "after"]) $(id).replaceChildren();
+  for (const id of ["scores", "denoised-rows", "generated", "before", "heat", "after"]) $(id).replaceChildren();
   for (const id of ["score-error", "generate-error"]) showError(id, null);
   $("pictures").hidden = true;
   $("rows").value = "";
@@ -180,14 +180,15 @@ function showScores(answer) {
 
 async function scorePicture(file, isCurrent) {
   const headers = { "Content-Type": file.type };
-  const can = state.model.can.includes("denoise");
-  const [scored, clean] = await Promise.all([
-    post("score", file, headers, `?resize=true&fpr=${encodeURIComponent($("fpr").value)}`),
-    can ? post("denoise", file, { ...headers, Accept: "image/png" }, "?resize=true") : null]);
-  const answer = await scored.json(), blob = clean && await clean.blob();
+  const png = (action) => (state.model.can.includes(action)
+    ? post(action, file, { ...headers, Accept: "image/png" }, "?resize=true").then((answer) => answer.blob()) : null);
+  const [scored, heat, clean] = await Promise.all([
+    post("score", file, headers, `?resize=true&fpr=${encodeURIComponent($("fpr").value)}`), png("explain"), png("denoise")]);
+  const answer = await scored.json();
   if (!isCurrent()) return;
   showScores(answer);
-  showPictures(picture(file, "the picture as given"), blob && picture(blob, "the picture denoised"));
+  showPictures(picture(file, "the picture as given"), clean && picture(clean, "the picture denoised"),
+    heat && picture(heat, "the picture with what is odd in red"));
 }
 
 function picture(blob, text) {
@@ -198,11 +199,13 @@ function picture(blob, text) {
   return image;
 }
 
-function showPictures(before, after) {
+function showPictures(before, after, heat) {
   $("pictures").hidden = false;
   $("before").replaceChildren(before);
-  $("after-figure").hidden = !after;
-  if (after) $("after").replaceChildren(after);
+  for (const [id, image] of [["heat", heat], ["after", after]]) {
+    $(`${id}-figure`).hidden = !image;
+    if (image) $(id).replaceChildren(image);
+  }
 }
 
 function drawn(values, range) {
@@ -237,7 +240,11 @@ async function scoreRows(isCurrent) {
   if (!isCurrent()) return;
   if (model.kind === "image") {
     const { low, high } = (await (await call(`/v1/models/${encodeURIComponent(model.name)}`)).json()).manifest.input;
-    if (isCurrent()) showPictures(drawn(instances[0], { low, high }), drawn(denoised[0], { low, high }));
+    const heat = await (await postJson("explain", { instances: instances.slice(0, 1) }, "image/png")).blob();
+    if (isCurrent()) {
+      showPictures(drawn(instances[0], { low, high }), drawn(denoised[0], { low, high }),
+        picture(heat, "the picture with what is odd in red"));
+    }
   } else {
     $("denoised-rows").replaceChildren(el("h2", "The nearest likely values (denoised)"),
       table(columns || denoised[0].map((_, k) => `x${k}`), denoised));
