@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from ebm.detector import Detector
 from ebm.errors import Unsupported
 from ebm.pictures import grid, save_png
+from ebm.run_pictures import denoising_picture, draw_energies
+
+HELD_OUT = 512  # images that the pictures of a run are drawn from
 
 
 class RunLog:
@@ -61,8 +65,9 @@ class RunLog:
         if self.events is not None:
             self.events.close()
 
-    def draw(self, detector: Detector) -> None:
-        """curves.png from the log; samples.png from the model, where it generates."""
+    def draw(self, detector: Detector, held_out: Any = None) -> None:
+        """curves.png from the log; samples.png from the model, where it generates; of image models also energies.png
+        and, where they denoise, denoising.png, by normal rows `held_out` (N, ...) in user units."""
         draw_curves(self.lines, self.folder / "curves.png")
         if "generate" in detector.can:
             samples = detector.generate(64, seed=0).samples
@@ -74,6 +79,14 @@ class RunLog:
                 )
             else:
                 draw_columns(samples, detector.columns, self.folder / "samples.png")
+        if detector.kind == "image" and held_out is not None and len(held_out):
+            x = torch.from_numpy(detector.preprocessor.transform(held_out[:HELD_OUT])).to(detector.device)
+            draw_energies(detector.energy, x, self.folder / "energies.png")
+            config = detector.manifest.sampling
+            if config is not None and "denoise" in detector.can:
+                generator = torch.Generator(x.device).manual_seed(0)
+                picture = denoising_picture(detector.energy.terms[config.term], x, generator)
+                save_png(picture, self.folder / "denoising.png")
 
 
 def _complete_lines(file: Path) -> list[dict[str, Any]]:

@@ -87,8 +87,9 @@ def train(
 ) -> Detector:
     """Train, calibrate and measure the model that `config` describes.
 
-    The run folder receives config.yaml, metrics.jsonl, checkpoints/, curves.png, and samples.png where the model
-    generates. With `resume` it continues from there and ends with the weights of an uninterrupted run.
+    The run folder receives config.yaml, metrics.jsonl, checkpoints/, curves.png, samples.png where the model
+    generates, and for images energies.png and denoising.png. With `resume` it continues from there and ends with the
+    weights of an uninterrupted run.
 
     Raises:
         BadConfig: `resume` in a folder of another configuration, or a fresh start in a folder that holds a run.
@@ -131,7 +132,7 @@ def train(
     own = measured.pop("model", {})
     detector.manifest = detector.manifest.model_copy(update={"metrics": own, "baselines": measured})
     if log is not None:
-        log.draw(detector)
+        log.draw(detector, rows.test if len(rows.test) else rows.calibration)
     return detector
 
 

@@ -90,6 +90,7 @@ def test_a_stopped_run_resumes_to_the_same_model(
 def test_what_an_image_run_leaves(whole: tuple[Detector, Path]) -> None:
     detector, folder = whole
     names = {"config.yaml", "metrics.jsonl", "checkpoints", "curves.png", "samples.png"}
+    names |= {"energies.png", "denoising.png"}
     assert {p.name for p in folder.iterdir()} == names
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {
         "first.safetensors",
