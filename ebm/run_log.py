@@ -14,7 +14,7 @@ import torch
 from ebm.detector import Detector
 from ebm.errors import Unsupported
 from ebm.pictures import grid, save_png
-from ebm.run_pictures import denoising_picture, draw_energies
+from ebm.run_pictures import denoising_picture, draw_energies, draw_progress
 
 HELD_OUT = 512  # images that the pictures of a run are drawn from
 
@@ -64,6 +64,12 @@ class RunLog:
         self.stream.close()
         if self.events is not None:
             self.events.close()
+
+    def look(self, term: str, step: int, energy: torch.nn.Module, x: torch.Tensor) -> None:
+        """Pictures of an energy of images, half trained: see `draw_progress`; x (N, C, H, W) are held-out images."""
+        folder = self.folder / "pictures" / term
+        folder.mkdir(parents=True, exist_ok=True)
+        draw_progress(energy, x[:HELD_OUT], folder, step)
 
     def draw(self, detector: Detector, held_out: Any = None) -> None:
         """curves.png from the log; samples.png from the model, where it generates; of image models also energies.png

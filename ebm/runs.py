@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from torch import Tensor, nn
 
 from ebm import data as datasets
 from ebm.data import Table, Values, take_rows
@@ -88,8 +89,8 @@ def train(
     """Train, calibrate and measure the model that `config` describes.
 
     The run folder receives config.yaml, metrics.jsonl, checkpoints/, curves.png, samples.png where the model
-    generates, and for images energies.png and denoising.png. With `resume` it continues from there and ends with the
-    weights of an uninterrupted run.
+    generates, and for images energies.png and denoising.png, and all three as training goes in pictures/<term>/. With
+    `resume` it continues from there and ends with the weights of an uninterrupted run.
 
     Raises:
         BadConfig: `resume` in a folder of another configuration, or a fresh start in a folder that holds a run.
@@ -107,6 +108,10 @@ def train(
         if on_step is not None:
             on_step(term, step, n_steps, figures)
 
+    def look(term: str, step: int, energy: nn.Module, held_out: Tensor) -> None:
+        if log is not None and held_out.dim() == 4:
+            log.look(term, step, energy, held_out)
+
     try:
         if folder is not None:
             log = RunLog(folder, resume=resume, tensorboard=config.tensorboard)
@@ -119,6 +124,7 @@ def train(
             checkpoints=None if folder is None else folder / "checkpoints",
             resume=resume,
             on_step=report,
+            on_look=look,
             should_stop=should_stop,
         )
     except EBMError:
