@@ -46,7 +46,7 @@ def test_what_the_manifest_says_of_the_input_is_what_the_model_takes(
         document = client.get(f"/v1/models/{name}").json()
         assert document["input_shape"] == list(detector.input_shape)
         assert document["columns"] == detector.columns and document["state"] == "loaded"
-        assert document["denoises_by"] == ("energy" if "denoise" in detector.can else None)
+        assert document["denoises_by"] == detector.manifest.denoises_by
         assert document["can"] == sorted(detector.can) and document["n_bytes"] > 100
 
 
