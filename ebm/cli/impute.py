@@ -94,7 +94,7 @@ def _masked(rows: Rows, mask: Path, detector: Detector) -> Rows:
     from ebm.cli.pictures import read_pictures
 
     schema = detector.manifest.input
-    _, found = read_pictures(mask, {**schema, "channels": 1, "low": 0, "high": 255})
+    _, found = read_pictures(mask, {**schema, "channels": 1, "low": 0, "high": 255}, fit=False)
     if len(found) not in (1, len(rows.values)):
         raise BadInput(f"--mask: {len(found)} masks for {len(rows.values)} pictures")
     hidden = found.reshape(len(found), *found.shape[1:3], 1) > 0

@@ -120,14 +120,12 @@ def test_what_a_model_cannot_do(ebm, rows, tmp_path):
 
 
 def test_bad_pictures(ebm, tmp_path):
-    Image.new("L", (9, 8)).save(tmp_path / "size.png")
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "cut.png")
     whole = (tmp_path / "cut.png").read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "not.png").write_bytes(b"GIF89a")
     for name, message in (
-        ("size", "size.png: is 9 wide"),
         ("cut", "cut.png"),
         ("not", "not.png"),
         ("none", "no such"),
@@ -135,6 +133,21 @@ def test_bad_pictures(ebm, tmp_path):
         args = ("denoise", "pictures", tmp_path / f"{name}.png", "-o", tmp_path / "out.png")
         assert message in ebm(*args).error()
     assert not (tmp_path / "out.png").exists()
+
+
+def test_pictures_of_another_size_are_fitted_and_said_to_be(ebm, tmp_path):
+    """A frame of one value is what its border's median puts around a smaller picture."""
+    small = np.random.default_rng(0).integers(0, 256, (6, 6), dtype=np.uint8)
+    small[0] = small[-1] = small[:, 0] = small[:, -1] = 40
+    for name, pixels in (("small", small), ("framed", np.pad(small, 1, constant_values=40))):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    said = {}
+    for name in ("small", "framed"):
+        out = tmp_path / f"{name}.npy"
+        said[name] = ebm("denoise", "pictures", tmp_path / f"{name}.png", "-o", out, ok=True).err
+    assert "small.png: 1 picture was fitted to 8 x 8 pixels" in said["small"]
+    assert "fitted" not in said["framed"]
+    np.testing.assert_array_equal(np.load(tmp_path / "small.npy"), np.load(tmp_path / "framed.npy"))
 
 
 @pytest.mark.parametrize("args", [("--sigma", "-1"), ("--sigma", "nan")])

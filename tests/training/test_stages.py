@@ -157,6 +157,12 @@ def test_weights_that_do_not_fit_are_refused(start: str, energy: dict[str, Any])
     assert "\n" not in str(caught.value)
 
 
+def test_weights_that_have_seen_the_rows_left_out_calibrate_nothing() -> None:
+    later = STAGED | {"name": "later", "start_from": "net"}
+    with pytest.raises(BadConfig, match="'start_from' needs calibration 'split'"):
+        config(STAGED, later, calibration="leave_one_out")
+
+
 # ---- objectives that fit their energy --------------------------------------------------------------------
 
 RESTORING = {
