@@ -22,7 +22,7 @@ from ebm.training.config import TrainConfig
 
 SIGMAS = (0.1, 0.25, 0.5)
 SHARES = (0.05, 0.1)
-BLOCK, FRAME, DRAWS = 8, 6, 4
+BLOCK, FRAME, DRAWS = 8, 6, 2
 TRIED = (0.1, 0.2, 0.35, 0.5, 0.7, 1.0)  # noise levels to take salt and pepper for
 Figures = dict[str, Any]
 

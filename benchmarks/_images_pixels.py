@@ -20,6 +20,7 @@ from ebm.errors import EBMError
 from ebm.evaluation.metrics import auroc
 from ebm.pixel_maps import METHODS
 
+EXPLAINED, MAPPED = 12, 500  # images a family: contributions along a path take seconds each, maps a fraction
 Maps = Callable[[np.ndarray], np.ndarray]  # images (n, H, W) -> (n, H, W), larger where more anomalous
 
 
@@ -54,11 +55,11 @@ def ways(
 ) -> dict[str, tuple[Maps, int]]:
     """The maps a detector has for model-space images, and how many images each is worth its time."""
     found: dict[str, tuple[Maps, int]] = {
-        "explain": (lambda x: detector.explain(user(x)).heat_map, sizes.maps)
+        "explain": (lambda x: detector.explain(user(x)).heat_map, min(sizes.maps, EXPLAINED))
     }
     quick: Any = getattr(detector, "pixel_maps", None)
     for method in METHODS if quick is not None else ():
-        found[method] = (lambda x, m=method: np.asarray(quick(user(x), method=m)), sizes.families)
+        found[method] = (lambda x, m=method: np.asarray(quick(user(x), method=m)), min(sizes.families, MAPPED))
     return found
 
 
