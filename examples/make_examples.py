@@ -1,4 +1,5 @@
-"""Write the example files of this folder again, from scikit-learn's built-in data.
+"""Write the example files of this folder again, from scikit-learn's built-in data; with the folder of Fashion-MNIST's
+idx files as an argument, the two of clothes too.
 
 digit.png, noisy_digit.png   8x8 grayscale, pixel = value / 16 * 255; the second with Gaussian noise, sd 2.5
 mask.png                     8x8, white where pixels of digit.png are to be taken as missing: a 3x3 square
@@ -9,14 +10,19 @@ breast_cancer_rows.csv       the same rows as a table with a header
 breast_cancer_gap.json       the benign row with two cells missing, as the body of an impute request
 breast_cancer_pair.json      the two rows, as the body of a compare request
 breast_cancer_infer.json     the two rows, as a request of the Open Inference Protocol
+noisy_boot.png               32x32 clothes, with Gaussian noise, sd .25 of a range of 2
+faulty_pullover.png          32x32 clothes, with 8x8 pixels of noise in the middle
 """
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_breast_cancer, load_digits
+
+from ebm.data import ReadOptions, read
 
 HERE = Path(__file__).parent
 
@@ -31,7 +37,20 @@ def save_json(name: str, body: dict) -> None:
     (HERE / name).write_text(json.dumps(body) + "\n", encoding="utf-8")
 
 
+def clothes(folder: Path) -> None:
+    """Two test images of Fashion-MNIST, 32 x 32: a boot with noise, and a pullover with a fault of 8 x 8 pixels."""
+    test = read(folder / "t10k-images-idx3-ubyte.gz", ReadOptions(size=(32, 32))).values
+    rng = np.random.default_rng(4)
+    boot = test[0] + 127.5 * 0.25 * rng.standard_normal((32, 32))
+    pullover = test[1].copy()
+    pullover[14:22, 9:17] = rng.integers(0, 256, (8, 8))
+    for name, pixels in (("noisy_boot.png", boot), ("faulty_pullover.png", pullover)):
+        Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8)).save(HERE / name, optimize=True)
+
+
 def main() -> None:
+    if len(sys.argv) > 1:
+        clothes(Path(sys.argv[1]))
     digits = load_digits()
     digit = digits.images[np.flatnonzero(digits.target == 3)[0]]
     save_png("digit.png", digit)
