@@ -59,7 +59,10 @@ def ways(
     }
     quick: Any = getattr(detector, "pixel_maps", None)
     for method in METHODS if quick is not None else ():
-        found[method] = (lambda x, m=method: np.asarray(quick(user(x), method=m)), min(sizes.families, MAPPED))
+        found[method] = (
+            lambda x, m=method: np.asarray(quick(user(x), method=m)),
+            min(sizes.families, MAPPED),
+        )
     return found
 
 

@@ -85,8 +85,9 @@ def fit(
         raise BadInput(f"calibration needs at least 2 normal rows, got {found}")
     preprocessor = config.preprocessing.build().fit(train, columns)
     # Images that would fill the memory as float32 stay bytes; what needs many rows at once gets a part of them.
-    lazy = by_split and config.contamination is None and isinstance(preprocessor, ScaleImage) and _many(train)
-    pixels = Pixels.of(np.asarray(train), preprocessor) if lazy else None
+    pixels: Pixels | None = None
+    if by_split and config.contamination is None and isinstance(preprocessor, ScaleImage) and _many(train):
+        pixels = Pixels.of(np.asarray(train), preprocessor)
     x = _part(pixels) if pixels is not None else torch.from_numpy(preprocessor.transform(train))
     held_out = torch.from_numpy(preprocessor.transform(calibration)) if by_split else x[:0]
     trimmed = trim(x, config.contamination)

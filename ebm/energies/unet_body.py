@@ -45,7 +45,8 @@ class UNet(nn.Module):
     def __init__(self, channels: int, n_out: int, widths: tuple[int, ...], blocks: int):
         super().__init__()
         self.factor = 2 ** (len(widths) - 1)
-        self.first = nn.Conv2d(channels, widths[0], 3, padding=1)
+        finest = widths[0]
+        self.first = nn.Conv2d(channels, finest, 3, padding=1)
         pairs = list(zip(widths, widths[1:], strict=False))
         # The finest level costs most and needs least; the deepest, least and most.
         depth = [0, *[1] * (len(widths) - 2), blocks] if len(widths) > 1 else [blocks]
@@ -58,7 +59,7 @@ class UNet(nn.Module):
             nn.ModuleList(ResidualBlock(w) for _ in range(n))
             for w, n in reversed(list(zip(widths[:-1], depth[:-1], strict=True)))
         )
-        self.out = nn.Conv2d(widths[0], n_out, 3, padding=1)
+        self.out = nn.Conv2d(finest, n_out, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # pyright: ignore[reportArgumentType]  # it has one
 

@@ -178,7 +178,9 @@ class ModelConfig(Frozen):
         if len(energies) < len(self.terms):
             raise ValueError("two terms have the same name")
         if self.calibration == "leave_one_out" and any(term.start_from for term in self.terms):
-            raise ValueError("'start_from' needs calibration 'split': the other term has seen the rows left out")
+            raise ValueError(
+                "'start_from' needs calibration 'split': the other term has seen the rows left out"
+            )
         for i, term in enumerate(self.terms):
             earlier = {t.name: t.energy for t in self.terms[:i]}
             if term.start_from is not None and earlier.get(term.start_from) != term.energy:
