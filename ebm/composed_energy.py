@@ -15,7 +15,7 @@ from ebm.detector import Detector
 from ebm.errors import Unsupported
 from ebm.generation import sampling_energy
 from ebm.preprocessing import Preprocessor, ScaleImage, Standardize
-from ebm.samplers import AnnealedLangevinConfig
+from ebm.samplers import AncestralConfig, AnnealedLangevinConfig
 from ebm.types import Energy
 
 
@@ -74,13 +74,18 @@ def member(detector: Detector, weight: float, base: Detector) -> Member:
     """A model on its way from the coordinates of `base`.
 
     Raises:
-        Unsupported: it has no sampler, or there is no such way.
+        Unsupported: it has no sampler, or one of ancestral steps, or there is no such way.
     """
     require_sampler(detector)
     config, state = detector.manifest.sampling, detector.sampling
     assert config is not None and state is not None
     energy = sampling_energy(detector.energy.terms, config)
     way = _way(base, detector)
+    if isinstance(config.sampler, AncestralConfig):
+        raise Unsupported(
+            f"model '{detector.name}' samples by ancestral steps, which follow one model's noise levels: a product "
+            "of models cannot; a mixture can"
+        )
     return Member(detector.name, energy, config.sampler, config.n_steps, weight, state, way)
 
 

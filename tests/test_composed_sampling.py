@@ -153,6 +153,17 @@ def test_levels_that_do_not_overlap() -> None:
         Composition([a, b]).generate(2)
 
 
+def test_ancestral_steps_mix_but_do_not_multiply() -> None:
+    steps = {"kind": "ancestral", "sigma_min": 0.05, "sigma_max": 20.0, "n_levels": 60}
+    a, b = model([0.0, 0.0], [1.0, 1.0], ANNEALED), model([8.0, 8.0], [1.0, 1.0], steps)
+    with pytest.raises(Unsupported, match="samples by ancestral steps.*a mixture can"):
+        Composition([a, b]).generate(2)
+    found = Composition([a, b], mode="either").generate(400, seed=1).samples
+    right = found[:, 0] > 4
+    assert right.mean() == pytest.approx(0.5, abs=0.1)
+    np.testing.assert_allclose(found[right].mean(0), 8.0, atol=0.3)
+
+
 def test_a_model_without_a_sampler_is_named() -> None:
     a = model([0.0, 0.0], [1.0, 1.0], PLAIN)
     b = analytic_detector(gaussian([0.0, 0.0], [1.0, 1.0]), standardize([0, 0], [1, 1]), ROWS, name="mute")
