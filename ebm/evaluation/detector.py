@@ -29,14 +29,28 @@ def evaluate(detector: Detector, normal_test: Any, anomalies: Any, train: Any, s
         {"model": {auroc, auprc, ...}, "knn1": {...}, "knn5": {...}, "isolation_forest": {...}}; "model" also holds
         `actual_fpr`, the share of normal test rows labelled anomalous at the model's default rate.
     """
+    return _against(detector, normal_test, {"": anomalies}, train, seed)[""]
+
+
+def _against(
+    detector: Detector, normal_test: Any, kinds: dict[str, Any], train: Any, seed: int
+) -> dict[str, Measured]:
+    """`evaluate` for each kind of anomaly; all rows are scored once, and the baselines fitted once."""
     transform = detector.preprocessor.transform
-    scores = detector.score(concat_rows([normal_test, anomalies]))
-    y = np.r_[np.zeros(len(normal_test), dtype=int), np.ones(len(anomalies), dtype=int)]
-    rows = np.concatenate([transform(normal_test), transform(anomalies)])
-    out = {"model": report(scores.anomaly_score, y)}
-    out["model"]["actual_fpr"] = float(scores.is_anomaly[y == 0].mean())
-    out["model"]["detected_at_default_fpr"] = float(scores.is_anomaly[y == 1].mean())
-    return out | {name: report(s, y) for name, s in baselines(transform(train), rows, seed).items()}
+    parts = [normal_test, *kinds.values()]
+    scores = detector.score(concat_rows(parts))
+    rows = np.concatenate([transform(part) for part in parts])
+    beside = baselines(transform(train), rows, seed)
+    n, first, found = len(normal_test), len(normal_test), {}
+    for kind, anomalies in kinds.items():
+        index = np.r_[np.arange(n), np.arange(first, first + len(anomalies))]
+        first += len(anomalies)
+        y = np.r_[np.zeros(n, dtype=int), np.ones(len(anomalies), dtype=int)]
+        own = report(scores.anomaly_score[index], y)
+        own["actual_fpr"] = float(scores.is_anomaly[index][y == 0].mean())
+        own["detected_at_default_fpr"] = float(scores.is_anomaly[index][y == 1].mean())
+        found[kind] = {"model": own} | {name: report(s[index], y) for name, s in beside.items()}
+    return found
 
 
 def evaluate_corruptions(detector: Detector, normal_test: Any, train: Any, seed: int) -> Measured:
@@ -48,7 +62,7 @@ def evaluate_corruptions(detector: Detector, normal_test: Any, train: Any, seed:
         kind: preprocessor.inverse(x)
         for kind, x in corrupt_all(preprocessor.transform(normal_test), seed).items()
     }
-    each = {kind: evaluate(detector, normal_test, x, train, seed) for kind, x in damaged.items()}
+    each = _against(detector, normal_test, damaged, train, seed)
     first = next(iter(each.values()))
     out: Measured = {}
     for who, figures in first.items():

@@ -83,8 +83,7 @@ def image() -> dict[str, Any]:
         "energy": {"kind": "unet", "rank": 192},
         "objective": {"kind": "dsm", "sigma_min": 0.03, "sigma_max": 12.0, "log_mean": -0.5},
         "training": _loop(4000, 32, 2e-3),
-        "local_sigmas": [0.4, 0.8],
-        "weight": 2.0,
+        "local_sigmas": [0.8],
     }
     return {
         "preprocessing": {"kind": "image"},
