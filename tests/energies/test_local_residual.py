@@ -43,8 +43,8 @@ def test_the_largest_residual_wherever_it_is(energy: torch.nn.Module) -> None:
 
 
 def test_half_a_fault_counts_half() -> None:
-    whole, half = images((3, 4)), images((3, 4))
-    half[:, :, 3:12, 4:13] *= (torch.arange(81).reshape(9, 9) < 40.5).float()
+    whole, half = images((12, 11)), images((12, 11))
+    half[:, :, 12:21, 11:20] *= (torch.arange(81).reshape(9, 9) < 40.5).float()
     difference = local_residual(Shrink(), whole, SIGMA) - local_residual(Shrink(), half, SIGMA)
     assert float(difference) == pytest.approx(math.log(81 / 41), abs=1e-3)
 
