@@ -10,7 +10,7 @@ breast_cancer_rows.csv       the same rows as a table with a header
 breast_cancer_gap.json       the benign row with two cells missing, as the body of an impute request
 breast_cancer_pair.json      the two rows, as the body of a compare request
 breast_cancer_infer.json     the two rows, as a request of the Open Inference Protocol
-noisy_boot.png               32x32 clothes, with Gaussian noise, sd .25 of a range of 2
+boot.png, noisy_boot.png     32x32 clothes; the second with Gaussian noise, sd .25 of a range of 2
 faulty_pullover.png          32x32 clothes, with 8x8 pixels of noise in the middle
 """
 
@@ -38,13 +38,13 @@ def save_json(name: str, body: dict) -> None:
 
 
 def clothes(folder: Path) -> None:
-    """Two test images of Fashion-MNIST, 32 x 32: a boot with noise, and a pullover with a fault of 8 x 8 pixels."""
+    """Test images of Fashion-MNIST, 32 x 32: a boot, also with noise, and a pullover with a fault of 8 x 8 pixels."""
     test = read(folder / "t10k-images-idx3-ubyte.gz", ReadOptions(size=(32, 32))).values
     rng = np.random.default_rng(4)
-    boot = test[0] + 127.5 * 0.25 * rng.standard_normal((32, 32))
+    noisy = test[0] + 127.5 * 0.25 * rng.standard_normal((32, 32))
     pullover = test[1].copy()
     pullover[14:22, 9:17] = rng.integers(0, 256, (8, 8))
-    for name, pixels in (("noisy_boot.png", boot), ("faulty_pullover.png", pullover)):
+    for name, pixels in (("boot.png", test[0]), ("noisy_boot.png", noisy), ("faulty_pullover.png", pullover)):
         Image.fromarray(np.rint(pixels.clip(0, 255)).astype(np.uint8)).save(HERE / name, optimize=True)
 
 
