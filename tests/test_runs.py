@@ -90,8 +90,14 @@ def test_a_stopped_run_resumes_to_the_same_model(
 def test_what_an_image_run_leaves(whole: tuple[Detector, Path]) -> None:
     detector, folder = whole
     names = {"config.yaml", "metrics.jsonl", "checkpoints", "curves.png", "samples.png"}
-    names |= {"energies.png", "denoising.png"}
+    names |= {"energies.png", "denoising.png", "pictures"}
     assert {p.name for p in folder.iterdir()} == names
+    # At each quarter of either term but the last: what it samples, denoises, and how its energies lie.
+    for term in config().terms:
+        steps = [k * (term.training.n_steps // 4) for k in (1, 2, 3)]
+        kinds = ("samples", "denoising", "energies")
+        expected = {f"{kind}-{step}.png" for kind in kinds for step in steps}
+        assert {p.name for p in (folder / "pictures" / term.name).iterdir()} >= expected
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {
         "first.safetensors",
         "second.safetensors",

@@ -40,13 +40,19 @@ def contrastive_loss(energy: nn.Module, data: Tensor, negatives: Tensor, l2: flo
     loss = real.mean() - fake.mean()
     if l2:
         loss = loss + l2 * (real.square().mean() + fake.square().mean())
-    metrics = {
-        "real": float(real.detach().mean()),
-        "fake": float(fake.detach().mean()),
-        "gap": float((fake.mean() - real.mean()).detach()),
-        "spread": float(energies.detach().std()),
+    return LossOutput(loss, figures(energies, len(data)))
+
+
+def figures(energies: Tensor, n: int) -> dict[str, float]:
+    """For the log, of energies (2n,) of n data and n negatives: their means, the gap between, and the spread of all."""
+    energies = energies.detach()
+    real, fake = energies[:n], energies[n:]
+    return {
+        "real": float(real.mean()),
+        "fake": float(fake.mean()),
+        "gap": float(fake.mean() - real.mean()),
+        "spread": float(energies.std()),
     }
-    return LossOutput(loss, metrics)
 
 
 def saturation(x: Tensor, box: tuple[float, float] | None) -> float:

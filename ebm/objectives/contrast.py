@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from ebm.config import Frozen
 from ebm.negatives import Negatives, NegativesConfig
-from ebm.objectives.chains import unwrapped
+from ebm.objectives.chains import figures, unwrapped
 from ebm.types import LossOutput
 
 
@@ -43,13 +43,7 @@ class Contrast:
         energies = energy(both)
         real, fake = energies[: len(x)], energies[len(x) :]
         loss = F.softplus(real).mean() + F.softplus(-fake).mean() + self.l2 * energies.square().mean()
-        metrics = {
-            "real": float(real.detach().mean()),
-            "fake": float(fake.detach().mean()),
-            "gap": float((fake.mean() - real.mean()).detach()),
-            "spread": float(energies.detach().std()),
-        }
-        return LossOutput(loss, metrics)
+        return LossOutput(loss, figures(energies, len(x)))
 
     def state_dict(self) -> dict[str, Tensor]:
         return {}
