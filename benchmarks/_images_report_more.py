@@ -169,7 +169,8 @@ def report(store: Cells) -> list[str]:
     if store.run:
         lines += [
             heading(store.run).rstrip()
-            + f" Threads: {store.run['threads']}. Each cell's date is in images.json.",
+            + f" Threads: {store.run['threads']}. Each cell's date is in images.json. "
+            + store.settings.get("assembled", ""),
             "",
         ]
     lines += [

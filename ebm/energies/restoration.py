@@ -55,15 +55,20 @@ class WienerUNet(nn.Module):
         return (guess + gain(column) * self.unet(seen, column).flatten(1).to(x.dtype)).reshape(x.shape)
 
 
-class RestorationConfig(Frozen):
+class WienerUNetConfig(Frozen):
     """`widths`: channels of the U-Net from the finest level down; `blocks`: residual blocks at its deepest level;
     `rank`: leading directions of the Gaussian base."""
 
-    kind: Literal["restoration"] = "restoration"
     widths: Widths = (24, 48, 96)
     blocks: int = Field(default=2, ge=1)
     rank: int = Field(default=128, ge=1)
     noise_conditional: Literal[True] = True
+
+
+class RestorationConfig(WienerUNetConfig):
+    """See `WienerUNetConfig`."""
+
+    kind: Literal["restoration"] = "restoration"
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         return RestorationEnergy(shape, self)

@@ -5,22 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from ebm.config import Frozen
-from ebm.energies.restoration import Widths, WienerUNet, gain, require_images
+from ebm.energies.restoration import WienerUNet, WienerUNetConfig, gain, require_images
 
 
-class UNetConfig(Frozen):
-    """`widths`: channels of the U-Net from the finest level down; `blocks`: residual blocks at its deepest level;
-    `rank`: leading directions of the Gaussian base."""
+class UNetConfig(WienerUNetConfig):
+    """See `WienerUNetConfig`."""
 
     kind: Literal["unet"] = "unet"
-    widths: Widths = (24, 48, 96)
-    blocks: int = Field(default=2, ge=1)
-    rank: int = Field(default=128, ge=1)
-    noise_conditional: Literal[True] = True
 
     def build(self, shape: tuple[int, ...]) -> nn.Module:
         return UNetEnergy(shape, self)
