@@ -1,0 +1,1 @@
+"""Files of any size through a model, in constant memory; interrupted runs go on where they were."""
