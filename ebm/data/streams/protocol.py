@@ -54,7 +54,9 @@ class Source(Protocol):
 
     name: str  # for messages
     n_rows: int | None  # None where only reading tells
-    columns: list[str] | None  # of its tables, in order; None for arrays and images, and tables without a header
+    columns: (
+        list[str] | None
+    )  # of its tables, in order; None for arrays and images, and tables without a header
     random_access: bool  # whether `marks` is cheap: no reading of all that lies before
 
     def identity(self) -> dict[str, Any]:
