@@ -1,0 +1,261 @@
+"""Files and folders behind URLs, by fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import posixpath
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO, cast
+
+import fsspec
+
+from ebm.data.streams.place import Mode, Place, one_line, without_credentials
+from ebm.errors import BadInput
+
+# What may be opened, and what must be installed for it. fsspec knows many more, some of which lead back to local files.
+DRIVERS = {
+    "memory": "fsspec",
+    "s3": "'ebm-service[s3]'",
+    "s3a": "'ebm-service[s3]'",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "az": "adlfs",
+    "http": "aiohttp",
+    "https": "aiohttp",
+}
+READ_ONLY = ("http", "https")
+# What file systems call a fact that changes with the content, the surest first.
+VERSIONS = ("ETag", "etag", "content_md5", "Content-MD5", "md5Hash", "generation", "VersionId")
+TIMES = ("LastModified", "last_modified", "Last-Modified", "mtime", "modified", "updated", "created")
+
+
+class UrlPlace(Place):
+    """As `Place`. Credentials come from where the driver looks for them: its environment variables and files.
+
+    Raises:
+        BadInput: a kind of URL that is not known, or whose driver is not installed.
+    """
+
+    def __init__(self, url: str):
+        scheme = url.partition("://")[0].lower()
+        self.url, self.scheme = scheme + url[len(scheme) :], scheme
+        if scheme not in DRIVERS:
+            known = ", ".join(f"{name}://" for name in ("s3", "gs", "abfs", "https", "file"))
+            raise BadInput(
+                f"{without_credentials(url)}: {scheme}:// is not a kind of URL that is read ({known})"
+            )
+        with self._named():
+            # No listings are kept: another process may write to the same folder.
+            self.fs: Any = fsspec.filesystem(scheme, use_listings_cache=False)
+            self.key = str(self.fs._strip_protocol(self.url))
+
+    def __str__(self) -> str:
+        return without_credentials(self.url)
+
+    def __repr__(self) -> str:
+        return f"UrlPlace({str(self)!r})"
+
+    @property
+    def name(self) -> str:
+        return posixpath.basename(str(self).rstrip("/"))
+
+    @property
+    def parent(self) -> UrlPlace:
+        head, query = self._split()
+        return UrlPlace(posixpath.dirname(head) + query)
+
+    def joinpath(self, *names: str) -> UrlPlace:
+        head, query = self._split()
+        return UrlPlace("/".join([head, *(name.strip("/") for name in names)]) + query)
+
+    def _split(self) -> tuple[str, str]:
+        """The URL up to the query, and the query, which holds for its neighbours, too."""
+        head, mark, query = self.url.partition("?") if self.scheme in READ_ONLY else (self.url, "", "")
+        return head.rstrip("/"), mark + query
+
+    def same_as(self, other: Place) -> bool:
+        if not isinstance(other, UrlPlace) or type(self.fs) is not type(other.fs):
+            return False
+        return without_credentials(self.key) == without_credentials(other.key)
+
+    def open(self, mode: Mode = "rb") -> BinaryIO:
+        with self._named():
+            self._check_writable(mode != "rb")
+            if mode == "xb" and self.exists():
+                raise BadInput(f"{self}: is there already")
+            if self.scheme == "memory" and mode == "rb":
+                # Its files share one position among all who read them.
+                return io.BytesIO(self.fs.open(self.key).getvalue())
+            return cast(BinaryIO, UrlFile(self, self.fs.open(self.key, "rb" if mode == "rb" else "wb")))
+
+    def exists(self) -> bool:
+        with self._named():
+            return bool(self.fs.exists(self.key))
+
+    def is_dir(self) -> bool:
+        if self.scheme in READ_ONLY:  # no listings: a page of links is not a folder
+            return False
+        with self._named():
+            return bool(self.fs.isdir(self.key))
+
+    def size(self) -> int | None:
+        size = self._info().get("size")
+        return None if size is None else int(size)
+
+    def identity(self) -> dict[str, Any]:
+        info = self._info()
+        facts: dict[str, Any] = {"place": str(self), "size": info.get("size")}
+        for label, keys in (("etag", VERSIONS), ("modified", TIMES)):
+            value = next((info[key] for key in keys if info.get(key) is not None), None)
+            if value is not None:
+                facts[label] = str(value)
+        if not {"etag", "modified"} & facts.keys():
+            facts["query"] = hashlib.sha256(self._split()[1].encode()).hexdigest()[:16]
+        return facts
+
+    def iterdir(self) -> Iterator[UrlPlace]:
+        if self.scheme in READ_ONLY:
+            raise BadInput(f"{self}: the files behind an http URL cannot be listed; name one")
+        with self._named():
+            names = sorted(
+                {posixpath.basename(str(key).rstrip("/")) for key in self.fs.ls(self.key, detail=False)}
+            )
+        # Object stores may list the folder itself, as an empty name.
+        yield from (self.joinpath(name) for name in names if name)
+
+    def mkdirs(self) -> None:
+        with self._named():
+            self._check_writable()
+            self.fs.makedirs(self.key, exist_ok=True)
+
+    def remove(self) -> None:
+        with self._named():
+            self._check_writable()
+            with suppress(FileNotFoundError):
+                self.fs.rm(self.key, recursive=bool(self.fs.isdir(self.key)))
+
+    def rename_to(self, other: Place) -> None:
+        if not isinstance(other, UrlPlace) or other.scheme != self.scheme:
+            raise BadInput(f"{self}: cannot be renamed to {other}: they lie on different systems")
+        with self._named():
+            self._check_writable()
+            if self.fs.isdir(self.key):
+                if other.is_dir() and self.fs.find(other.key):
+                    raise BadInput(f"{other}: is there already")
+                # File by file: file systems differ in what a copy onto a folder means.
+                for key in sorted(self.fs.find(self.key)):
+                    self.fs.mv(key, other.key.rstrip("/") + key[len(self.key.rstrip("/")) :])
+                with suppress(FileNotFoundError):
+                    self.fs.rm(self.key, recursive=True)
+            else:
+                self.fs.mv(self.key, other.key)
+
+    def _check_writable(self, wanted: bool = True) -> None:
+        if wanted and self.scheme in READ_ONLY:
+            raise BadInput(f"{self}: an http URL is only read")
+
+    def _info(self) -> dict[str, Any]:
+        with self._named():
+            return dict(self.fs.info(self.key))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Whatever a driver raises, as BadInput that names the place and shows no credentials."""
+        try:
+            yield
+        except BadInput:
+            raise
+        except ImportError:
+            raise BadInput(
+                f"{self}: {self.scheme}:// needs another package: pip install {DRIVERS[self.scheme]}"
+            ) from None
+        except Exception as error:  # drivers have exceptions of their own, by the dozen
+            raise BadInput(f"{self}: {_reason(error, self.url)}") from None
+
+
+class UrlFile(io.RawIOBase):
+    """An open file behind a URL. What fails while it is read or written is BadInput that names the place; a `with`
+    block that fails does not leave half a file."""
+
+    def __init__(self, place: UrlPlace, file: Any):
+        self.place, self.file = place, file
+
+    def readable(self) -> bool:
+        return bool(self.file.readable())
+
+    def writable(self) -> bool:
+        return bool(self.file.writable())
+
+    def seekable(self) -> bool:
+        return bool(self.file.seekable())
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        with self.place._named():
+            return bytes(self.file.read(-1 if size is None else size))
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def write(self, data: Any, /) -> int:
+        with self.place._named():
+            return int(self.file.write(data))
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        with self.place._named():
+            return int(self.file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self.file.tell())
+
+    def flush(self) -> None:
+        """Nothing: what a driver sends before the end may not be smaller than a part of its own."""
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            with self.place._named():
+                self.file.close()
+
+    def discard(self) -> None:
+        """Close without a trace of what was written."""
+        if not self.closed:
+            super().close()
+            with suppress(Exception):
+                self.file.discard()
+                self.file.closed = True  # else its own destructor writes what is left
+            if self.place.scheme == "memory":
+                self.place.remove()
+
+    def __exit__(self, kind: Any, *rest: Any) -> None:
+        if kind is not None and self.writable():
+            self.discard()
+        self.close()
+
+
+def _reason(error: BaseException, url: str) -> str:
+    cause = error.__cause__
+    status = getattr(cause, "status", None) or getattr(error, "status", None)
+    if status:
+        return f"the server answers {status}"
+    if isinstance(error, FileNotFoundError):
+        # fsspec says so of a server that is not there, too.
+        return (
+            "no such file" if cause is None or isinstance(cause, FileNotFoundError) else _scrubbed(cause, url)
+        )
+    if isinstance(error, PermissionError):
+        return "access is refused"
+    return _scrubbed(error, url)
+
+
+def _scrubbed(error: BaseException, url: str) -> str:
+    """One line of the error; any URL in it without what may be a secret."""
+    text = one_line(str(error).replace(url, without_credentials(url)))
+    text = re.sub(r"\w+://\S+", lambda found: without_credentials(found[0]), text)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
