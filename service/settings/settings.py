@@ -5,38 +5,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from service.api_keys import ApiKey, Rate
 from service.settings.file import read_file
+from service.settings.jobs import JobSettings
+from service.settings.types import Bytes, Count, Place, Words
 
 PREFIX = "EBM_"
 FILE_VARIABLE = "EBM_CONFIG"
-
-
-def _place(value: Any) -> Any:
-    # A Path would make s3:/bucket of s3://bucket.
-    return value if isinstance(value, str) and "://" in value else Path(value)
-
-
-def _words(value: Any) -> Any:
-    return (
-        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-    )
-
-
-Place = Annotated[Path | str, BeforeValidator(_place)]
-Bytes = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=1)]
 
 
 class ServerSettings(BaseModel):
@@ -161,7 +146,7 @@ class SecuritySettings(BaseModel):
         default="memory://",
         description="where rates are counted: memory:// (each worker for itself) or redis://host:6379 (all together)",
     )
-    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+    cors_origins: Words = Field(
         default=(), description="origins, with commas, whose pages may call the API; none: CORS is off"
     )
 
@@ -190,6 +175,7 @@ GROUPS: tuple[type[BaseModel], ...] = (
     ModelSettings,
     LimitSettings,
     EngineSettings,
+    JobSettings,
     SecuritySettings,
     TelemetrySettings,
 )
@@ -198,6 +184,7 @@ GROUPS: tuple[type[BaseModel], ...] = (
 class Settings(
     TelemetrySettings,
     SecuritySettings,
+    JobSettings,
     EngineSettings,
     LimitSettings,
     ModelSettings,
