@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from service.settings.types import Count, Words
+from service.settings.types import Bytes, Count, Words
 
 
 def _database(value: str | None) -> str | None:
@@ -40,6 +40,9 @@ class JobSettings(BaseModel):
     job_roots: Words = Field(
         default=(),
         description="folders and URL prefixes, with commas, that jobs may read and write; none: uploads only",
+    )
+    max_upload_bytes: Bytes = Field(
+        default=10 * 2**30, description="bytes of one file that is uploaded for a job"
     )
     job_queue: Count = Field(default=1000, description="jobs that may wait; more are answered 429")
     job_keep_s: float = Field(
