@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from ebm.data import parse_npy
 from ebm.detector import Detector
 from ebm.errors import BadInput
+from ebm.sieve import RowError, Values
 from service.bodies import csv, media
 from service.bodies.arrow import read_arrow
 from service.bodies.json_rows import check_records, read_document, require_flat, take_rows
@@ -22,7 +23,6 @@ from service.bodies.multipart import File, read_form
 from service.bodies.options import read_options, take_flag
 from service.bodies.parquet import read_parquet
 from service.bodies.pictures import measure, read_picture, require_pictures
-from service.bodies.sieve import RowError, Values
 from service.bodies.tables import check_table
 from service.bodies.takes import as_input, takes
 from service.errors import Problem, limit_exceeded

@@ -12,12 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from ebm.detector import Detector
+from ebm.sieve import RowError, Values, sieve
 from service.bodies.body import read_body
 from service.bodies.formats import Read, is_tolerant, read
 from service.bodies.limits import Limits
 from service.bodies.media import JSON, NPY, ROWS, media_type
 from service.bodies.options import query_of
-from service.bodies.sieve import RowError, Values, sieve
 from service.bodies.takes import takes
 from service.settings import Settings
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from test_body_formats import BLOBS, MIXED, PEOPLE, post
 
 from ebm.errors import BadInput
-from service.bodies.sieve import sieve
+from ebm.sieve import sieve
 
 GOOD = [41.0, 3100.0, 1.75]
 NULL = {"on_error": "null"}

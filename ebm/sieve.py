@@ -1,4 +1,4 @@
-"""Rows that cannot be scored, told from those that can: for requests that want the others scored."""
+"""Rows that cannot be scored, told from those that can: for whoever wants the others scored."""
 
 from __future__ import annotations
 
