@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ebm.calibration import Calibration
+from ebm.score_counts import N_BINS, ScoreCounts, deciles
 
 TAIL = 0.01  # share of p-values at or below this
 PSI_SOME, PSI_MUCH = 0.1, 0.25  # the usual rule of thumb (Siddiqi 2006)
 MIN_SCORES = 100
-N_BINS = 10
+EXACT = 10_000  # sizes up to which the p-value of Kolmogorov-Smirnov is exact
 CONFIDENCE = 0.95
 
 State = Literal["unknown", "stable", "shifting", "drifted"]
@@ -87,6 +88,17 @@ def ks_test(calibration: ArrayLike, scores: ArrayLike) -> KS:
     return KS(float(found.statistic), float(found.pvalue))
 
 
+def ks_of(counts: ScoreCounts) -> KS:
+    """`ks_test` of scores that were counted, at least one."""
+    m, n = counts.calibration.n, counts.n
+    if max(m, n) <= EXACT:
+        return ks_test(*counts.places())
+    from scipy import stats
+
+    distance = counts.ks_distance()
+    return KS(distance, float(stats.kstwo.sf(distance, np.round(m * n / (m + n)))))  # as scipy does
+
+
 def psi(calibration: ArrayLike, scores: ArrayLike, n_bins: int = N_BINS) -> float:
     """Population stability index: sum over bins of (q - p) log(q / p), p and q the shares of calibration and scores.
 
@@ -96,13 +108,16 @@ def psi(calibration: ArrayLike, scores: ArrayLike, n_bins: int = N_BINS) -> floa
     Source: Siddiqi (2006); Yurdakul & Naranjo (2020) for its distribution.
     """
     reference, seen = (np.asarray(x, dtype=np.float64) for x in (calibration, scores))
-    edges = np.unique(np.quantile(reference, np.arange(1, n_bins) / n_bins))
+    edges = deciles(reference, n_bins)
+    return _psi(*(_binned(x, edges) for x in (reference, seen)))
 
-    def shares(x: np.ndarray) -> np.ndarray:
-        counts = np.bincount(np.searchsorted(edges, x, side="right"), minlength=len(edges) + 1) + 0.5
-        return counts / counts.sum()
 
-    p, q = shares(reference), shares(seen)
+def _binned(x: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return np.bincount(np.searchsorted(edges, x, side="right"), minlength=len(edges) + 1)
+
+
+def _psi(reference: np.ndarray, seen: np.ndarray) -> float:
+    p, q = ((counts + 0.5) / (counts + 0.5).sum() for counts in (reference, seen))
     return float(((q - p) * np.log(q / p)).sum())
 
 
@@ -140,36 +155,49 @@ def tail_by_chance(n_calibration: int, level: float = TAIL) -> float:
 
 def figures(calibration: Calibration, scores: ArrayLike) -> Figures | None:
     """Of anomaly scores (m,), without what needs tables of distributions; None where none of them is a number."""
-    seen = _numbers(scores)
-    if not len(seen):
+    return figures_of(ScoreCounts(calibration).add(scores))
+
+
+def figures_of(counts: ScoreCounts) -> Figures | None:
+    """`figures` of scores that were counted."""
+    if not counts.n:
         return None
-    p_values = calibration.p_values(seen)
-    distance, index = ks_distance(calibration.scores, seen), psi(calibration.scores, seen)
-    return Figures(distance, index, float((p_values <= TAIL).mean()), float(p_values.mean()))
+    reference = _binned(counts.calibration.scores, deciles(counts.calibration.scores))
+    p_values, number = counts.p_values, counts.by_p_value
+    tail = int(number[p_values <= TAIL].sum()) / counts.n
+    mean_p = float((p_values * number).sum() / counts.n)
+    return Figures(counts.ks_distance(), _psi(reference, counts.bins), tail, mean_p)
 
 
 def drift_report(calibration: Calibration, scores: ArrayLike) -> DriftReport:
     """All of the above for anomaly scores (m,), in any order; NaN among them are counted and left out."""
-    seen = _numbers(scores)
-    n, n_nan = len(seen), np.size(scores) - len(seen)
-    n_infinite = int(np.isinf(seen).sum())
+    return drift_report_of(ScoreCounts(calibration).add(scores))
+
+
+def drift_report_of(counts: ScoreCounts) -> DriftReport:
+    """`drift_report` of scores that were counted, however many."""
+    calibration, n, n_nan = counts.calibration, counts.n, counts.n_nan
     expected = math.floor(TAIL * (calibration.n + 1) + 1e-9) / (calibration.n + 1)
-    found = figures(calibration, seen)
+    found = figures_of(counts)
     if found is None:
         verdict = "no scores yet" if not n_nan else "every score is NaN"
         return DriftReport(0, 0, n_nan, None, None, None, None, expected, None, "unknown", verdict)
     chance = psi_by_chance(calibration.n, n)
     tail = wilson(round(found.tail * n), n)
     state, verdict = _judge(n, found.psi, chance, tail, tail_by_chance(calibration.n))
-    ks = ks_test(calibration.scores, seen)
     return DriftReport(
-        n, n_infinite, n_nan, ks, found.psi, chance, tail, expected, found.mean_p, state, verdict
+        n,
+        counts.n_infinite,
+        n_nan,
+        ks_of(counts),
+        found.psi,
+        chance,
+        tail,
+        expected,
+        found.mean_p,
+        state,
+        verdict,
     )
-
-
-def _numbers(scores: ArrayLike) -> np.ndarray:
-    given = np.asarray(scores, dtype=np.float64)
-    return given[~np.isnan(given)]
 
 
 def _judge(n: int, index: float, chance: float, tail: Share, tail_chance: float) -> tuple[State, str]:

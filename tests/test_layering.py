@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "conditional": FOUNDATION | {"energies", "parzen", "restoration", "samplers", "steps"},
     "compare": FOUNDATION | {"cells", "energies", "preprocessing", "samplers", "steps"},
     "classify": FOUNDATION | {"answers", "cells", "energies", "preprocessing", "steps"},
-    "drift": {"calibration"},
+    "score_counts": {"calibration"},
+    "drift": {"calibration", "score_counts"},
     "trimming": FOUNDATION | {"energies"},
     "leave_one_out": FOUNDATION | {"energies", "training"},
 }
