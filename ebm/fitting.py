@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ebm.artifact import build_energy
@@ -25,7 +26,8 @@ from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
 from ebm.noise_level import level_offsets
 from ebm.preprocessing import Preprocessor, ScaleImage
 from ebm.training.config import ModelConfig, TermConfig
-from ebm.training.loop import make_fabric
+from ebm.training.devices import make_fabric
+from ebm.training.ranks import share_of
 from ebm.training.stages import OnTermStep, Stages, as_stored, halved
 from ebm.trimming import trim
 
@@ -73,12 +75,19 @@ def fit(
     on_step: OnTermStep | None = None,
     on_look: OnTermLook | None = None,
     should_stop: Callable[[], bool] | None = None,
+    fabric: Fabric | None = None,
 ) -> Fit:
     """`fit_detector`, with what it says of the training rows.
 
     Args:
         checkpoints: folder for the terms' checkpoints, which `resume` continues from.
+        fabric: launched, of several devices; each of them calls this with the same arguments, of which only rank 0's
+            `on_step` and `on_look` are called, and gets the same answer.
     """
+    fabric = fabric or make_fabric(config.accelerator, config.precision)
+    for stage in (stage for term in config.terms for stage in term.stages):
+        share_of(stage, fabric.world_size)  # before the work, not in the middle of it
+    first = fabric.is_global_zero
     by_split = config.calibration == "split"
     if by_split and (calibration is None or len(calibration) < 2):
         found = 0 if calibration is None else len(calibration)
@@ -92,7 +101,6 @@ def fit(
     held_out = torch.from_numpy(preprocessor.transform(calibration)) if by_split else x[:0]
     trimmed = trim(x, config.contamination)
     clean, notes = trimmed.kept, trimmed.notes
-    fabric = make_fabric(config.accelerator, config.precision)
     terms = tuple(
         Term(
             name=t.name,
@@ -106,7 +114,7 @@ def fit(
     )
 
     def look(term: str, step: int, module: nn.Module) -> None:
-        if on_look is not None and len(held_out):
+        if on_look is not None and len(held_out) and first:
             on_look(term, step, module, held_out.to(fabric.device))
 
     def fitted(term: TermConfig, module: nn.Module, rows: Tensor, fold: int | None) -> nn.Module:
@@ -117,7 +125,7 @@ def fit(
             module.load_state_dict(product.terms[term.start_from].state_dict())
         stages = Stages(module, rows, pixels or rows, fabric, should_stop)
         if fold is None:
-            stages.run(term, seed, term.stages, checkpoints, resume, on_step, look)
+            stages.run(term, seed, term.stages, checkpoints, resume, on_step if first else None, look)
         else:
             stages.run(term, seed + 1 + fold, [halved(stage) for stage in term.stages])
         module = module.to("cpu").requires_grad_(False).eval()

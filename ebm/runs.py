@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from ebm import data as datasets
 from ebm.data import Table, Values, take_rows
 from ebm.detector import Detector
-from ebm.errors import BadConfig, EBMError
+from ebm.errors import BadConfig, BadInput, EBMError
 from ebm.evaluation.detector import Measured, evaluate, evaluate_corruptions
 from ebm.fitting import OnTermStep, fit_detector
 from ebm.manifest import DataSummary
 from ebm.run_log import RunLog
 from ebm.training.config import TrainConfig
+from ebm.training.devices import make_fabric
+from ebm.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def train(
     resume: bool = False,
     on_step: OnTermStep | None = None,
     should_stop: Callable[[], bool] | None = None,
+    fabric: Fabric | None = None,
 ) -> Detector:
     """Train, calibrate and measure the model that `config` describes.
 
@@ -92,14 +97,22 @@ def train(
     generates, and for images energies.png and denoising.png, and all three as training goes in pictures/<term>/. With
     `resume` it continues from there and ends with the weights of an uninterrupted run.
 
+    A launched `fabric` of several devices has each of them call this alike. Rank 0 alone measures and writes, but for
+    the others' part of the checkpoints; to the others the detector comes back unmeasured.
+
     Raises:
         BadConfig: `resume` in a folder of another configuration, or a fresh start in a folder that holds a run.
         BadInput, Diverged, Cancelled: as `fit_detector`.
+        RankLost: another device's process has ended.
     """
+    fabric = fabric or make_fabric(config.accelerator, config.precision)
+    ranks = Ranks(fabric)
     rows = prepare(config, base_dir)
+    if ranks.size > 1 and not ranks.alike(_digest(config, rows)):
+        raise BadInput(f"{rows.table.source}: the devices do not all have the same data and configuration")
     log: RunLog | None = None
     folder = None if run_dir is None else Path(run_dir)
-    if folder is not None:
+    if folder is not None and ranks.first:
         _claim(folder, config, resume)
 
     def report(term: str, step: int, n_steps: int, figures: dict[str, float]) -> None:
@@ -113,7 +126,7 @@ def train(
             log.look(term, step, energy, held_out)
 
     try:
-        if folder is not None:
+        if folder is not None and ranks.first:
             log = RunLog(folder, resume=resume, tensorboard=config.tensorboard)
         detector = fit_detector(
             config,
@@ -126,20 +139,27 @@ def train(
             on_step=report,
             on_look=look,
             should_stop=should_stop,
+            fabric=fabric,
         )
     except EBMError:
-        if folder is not None and not resume:
+        if folder is not None and not resume and ranks.first:
             _release(folder)
         raise
     finally:
         if log is not None:
             log.close()
+    if not ranks.first:
+        return detector
     measured = measure(detector, rows, config.seed)
     own = measured.pop("model", {})
     detector.manifest = detector.manifest.model_copy(update={"metrics": own, "baselines": measured})
     if log is not None:
         log.draw(detector, rows.test if len(rows.test) else rows.calibration)
     return detector
+
+
+def _digest(config: TrainConfig, rows: Prepared) -> bytes:
+    return hashlib.sha256((config.model_dump_json() + rows.table.fingerprint()).encode()).digest()
 
 
 def _claim(folder: Path, config: TrainConfig, resume: bool) -> None:

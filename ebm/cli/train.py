@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +15,10 @@ import typer
 from ebm.cli.common import DEFAULT_MODELS, AsJson, ModelsDir, print_json, progress, say
 from ebm.cli.failure import INTERRUPTED, fail
 from ebm.cli.preset import PRESETS, PresetOptions, preset_config, refuse_preset_options
+from ebm.cli.ranks import OneVoice
 from ebm.errors import BadInput, Cancelled
 
+SAME = 1.0  # seconds: Ctrl-C under torchrun reaches its processes twice, from the terminal and from torchrun
 SHOWN = ("loss", "real", "fake", "gap")
 
 
@@ -67,6 +70,14 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the run folder.")] = False,
     publish: Annotated[bool, typer.Option(help="Put the model into the models folder.")] = True,
+    devices: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train on so many devices of this machine, a process each; default 1."),
+    ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of so many machines; run this on each, see docs/training.md. Default 1."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train, calibrate, measure and publish the model that CONFIG describes, or a PRESET on a file of rows.
@@ -78,14 +89,33 @@ def train(
     Example: ebm train tabular --data rows.csv --name pumps --label state --normal ok
 
     Example: ebm train image --data good/ --name parts --size 64x64
+
+    Example: ebm train configs/digits.yaml --devices 2
     """
     options = PresetOptions(
         data, name, version, label, tuple(normal or ()), tuple(ignore or ()), contamination, seed, size
     )
+    with OneVoice() as voice:
+        _train(config, options, models, run_dir, resume, publish, as_json, devices, nodes, voice)
+
+
+def _train(
+    config: Path,
+    options: PresetOptions,
+    models: Path,
+    run_dir: Path | None,
+    resume: bool,
+    publish: bool,
+    as_json: bool,
+    devices: int | None,
+    nodes: int | None,
+    voice: OneVoice,
+) -> None:
+    """The command, in each of the processes that run it."""
     preset = str(config) in PRESETS
     if not preset:
         refuse_preset_options(config, options)
-    with progress(as_json) as bar:
+    with progress(as_json or not voice.speaks) as bar:
         bar.add_task("loading", total=None)
         from ebm.artifact import publish as publish_detector
         from ebm.card import model_card
@@ -101,8 +131,9 @@ def train(
             f"{target}: this version is published already; choose another 'version' or --no-publish"
         )
     folder = run_dir or Path("runs") / f"{settings.name}-{settings.version}"
+    fabric = voice.launch(settings.accelerator, settings.precision, devices, nodes)
 
-    with _stop_on_signal() as stopped, progress(as_json) as bar:
+    with _stop_on_signal(voice.speaks) as stopped, progress(as_json or not voice.speaks) as bar:
         tasks = {
             t.name: bar.add_task(t.name, total=t.training.n_steps) for t in settings.terms if t.objective
         }
@@ -119,11 +150,17 @@ def train(
                 resume=resume,
                 on_step=on_step,
                 should_stop=stopped.is_set,
+                fabric=fabric,
             )
         except Cancelled as reason:
-            told = f"{config} {options.arguments()}" if preset else config
+            if not voice.speaks:
+                raise typer.Exit from None
+            told = f"{config} {options.arguments()}" if preset else str(config)
+            told += f" --devices {devices}" if devices is not None else ""
             fail(f"{reason}; go on with: ebm train {told} --run-dir {folder} --resume", INTERRUPTED)
 
+    if not voice.speaks:
+        return
     path = publish_detector(detector, models, model_card(detector.manifest)) if publish else None
     metrics, baselines = detector.manifest.metrics, detector.manifest.baselines
     if as_json:
@@ -149,15 +186,21 @@ def train(
 
 
 @contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; a second one interrupts at once."""
+def _stop_on_signal(speaks: bool) -> Iterator[threading.Event]:
+    """An event that the first SIGINT or SIGTERM sets; a later one interrupts at once."""
     event = threading.Event()
+    at = 0.0
 
     def handle(number: int, _frame: object) -> None:
+        nonlocal at
         if event.is_set():
+            if time.monotonic() < at + SAME:
+                return
             raise KeyboardInterrupt
         event.set()
-        say(f"{signal.Signals(number).name}: stopping after this step (again to stop at once)")
+        at = time.monotonic()
+        if speaks:
+            say(f"{signal.Signals(number).name}: stopping after this step (again to stop at once)")
 
     if threading.current_thread() is not threading.main_thread():
         yield event  # only the main thread may set handlers

@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 
 from ebm.data.pixels import Rows
 
+ALL = slice(None)
 POLL = 0.1  # seconds between two looks at whether anyone still wants batches
 
 
@@ -27,6 +28,8 @@ class Batches:
     """Endless batches x (size, ...) in model space on `device`; rows are drawn with replacement, by
     `torch.randint(len(rows), (size,), generator=generator)`.
 
+    With `share` these are those rows of each drawn batch alone, of which other devices have the others.
+
     A thread prepares up to `ahead` batches before they are asked for; for a CUDA device it copies them from pinned
     memory on a stream of its own. The batches are the same whatever `ahead` is, 0 for no thread.
 
@@ -35,9 +38,15 @@ class Batches:
     """
 
     def __init__(
-        self, rows: Rows, size: int, generator: Generator, device: torch.device | str = "cpu", ahead: int = 2
+        self,
+        rows: Rows,
+        size: int,
+        generator: Generator,
+        device: torch.device | str = "cpu",
+        ahead: int = 2,
+        share: slice = ALL,
     ):
-        self.rows, self.size, self.generator = rows, size, generator
+        self.rows, self.size, self.generator, self.share = rows, size, generator, share
         self.device, self.ahead = torch.device(device), ahead
         self._state = generator.get_state()
         self._failed: BaseException | None = None
@@ -51,7 +60,7 @@ class Batches:
             Whatever reading it raised, be it in the thread; and again from then on.
         """
         if self.ahead < 1:
-            ready = _prepare(self.rows, self.size, self.generator, self.device, None)
+            ready = _prepare(self.rows, self.size, self.generator, self.device, None, self.share)
         else:
             if self._failed is not None:
                 raise self._failed
@@ -95,15 +104,17 @@ class Batches:
         # The thread does not hold `self`: who forgets to close must not keep it alive.
         self._thread = threading.Thread(
             target=_fill,
-            args=(self._queue, self._stop, self.rows, self.size, self.generator, self.device),
+            args=(self._queue, self._stop, self.rows, self.size, self.generator, self.device, self.share),
             name="batches",
             daemon=True,
         )
         self._thread.start()
 
 
-def _prepare(rows: Rows, size: int, generator: Generator, device: torch.device, stream: Any) -> _Ready:
-    x = rows.take(torch.randint(len(rows), (size,), generator=generator))
+def _prepare(
+    rows: Rows, size: int, generator: Generator, device: torch.device, stream: Any, share: slice
+) -> _Ready:
+    x = rows.take(torch.randint(len(rows), (size,), generator=generator)[share])
     state = generator.get_state()
     if device.type != "cuda" or stream is None or x.device.type != "cpu":
         return _Ready(rows.to_model(x.to(device)), state)
@@ -119,6 +130,7 @@ def _fill(
     size: int,
     generator: Generator,
     device: torch.device,
+    share: slice,
 ) -> None:
     def put(item: _Ready | BaseException) -> None:
         while not stop.is_set():
@@ -130,6 +142,6 @@ def _fill(
     try:
         stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         while not stop.is_set():
-            put(_prepare(rows, size, generator, device, stream))
+            put(_prepare(rows, size, generator, device, stream, share))
     except BaseException as error:
         put(error)

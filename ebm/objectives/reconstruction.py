@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -33,6 +34,8 @@ class Reconstruction:
 
     def __init__(self, noise: float, code_noise: float):
         self.noise, self.code_noise = noise, code_noise
+        # The one statistic of a batch that is no mean over rows: the trainer gives that of all devices' rows together.
+        self.batch_std: Callable[[Tensor], Tensor] = _std
 
     def __call__(self, energy: Any, x: Tensor, generator: Generator) -> LossOutput:
         def normal(like: Tensor) -> Tensor:
@@ -41,7 +44,7 @@ class Reconstruction:
         shape = (len(x), *[1] * (x.dim() - 1))
         sd = self.noise * torch.rand(shape, generator=generator, device=x.device, dtype=x.dtype)
         code = energy.encode(x + sd * normal(x))
-        code = code + self.code_noise * code.detach().std(0) * normal(code)
+        code = code + self.code_noise * self.batch_std(code.detach()) * normal(code)
         errors = (x - energy.decode(code)).flatten(1).square().mean(1)
         return LossOutput(errors.mean(), {"spread": float(errors.detach().std())})
 
@@ -50,3 +53,7 @@ class Reconstruction:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         del state  # nothing is carried from batch to batch
+
+
+def _std(x: Tensor) -> Tensor:
+    return x.std(0)

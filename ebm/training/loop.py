@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -15,13 +15,17 @@ from torch import Tensor, nn
 from ebm.data.batches import Batches
 from ebm.data.pixels import InMemory, Rows
 from ebm.errors import BadArtifact, BadConfig, Cancelled, Diverged
-from ebm.training import checkpoint
+from ebm.training import checkpoint, rank_checkpoint
 from ebm.training.config import LoopConfig
+from ebm.training.devices import make_fabric
 from ebm.training.guards import Guard
+from ebm.training.ranks import Ranks
 from ebm.types import Objective
 
 OnStep = Callable[[int, int, dict[str, float]], None]
 OnLook = Callable[[int, nn.Module], None]
+
+__all__ = ["OnLook", "OnStep", "Trainer", "make_fabric"]
 
 
 class Trainer:
@@ -30,6 +34,9 @@ class Trainer:
 
     Everything random comes from generators seeded by `seed`, so that the same seed on the same device gives the same
     weights, and a run resumed from a checkpoint continues bit for bit.
+
+    With several devices each of them runs this same loop: one draw of `batch_size` rows is cut among them, noise and
+    chains are each one's own, gradients are averaged, and all decide alike when to stop or go back.
     """
 
     def __init__(
@@ -42,22 +49,26 @@ class Trainer:
         seed: int,
     ):
         self.config, self.fabric, self.objective = config, fabric, objective
-        self.plain = energy
+        self.ranks = Ranks(fabric)
+        share = self.ranks.share(config.batch_size)
+        # Not wrapped for several devices: chains and inner gradients want the plain module, and `Ranks` averages.
+        self.plain = fabric.to_device(energy)
+        self.ranks.copy_from_first(energy)
         trained = self.trained()
         optimizer = torch.optim.AdamW(
             trained.values(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
-        self.module, self.optimizer = fabric.setup(energy, optimizer)
-        for method in ("gradient", "restore", "encode", "decode"):
-            if hasattr(energy, method):
-                self.module.mark_forward_method(method)
+        self.optimizer = cast(torch.optim.Optimizer, fabric.setup_optimizers(optimizer))
+        if self.ranks.size > 1 and hasattr(objective, "batch_std"):
+            vars(objective)["batch_std"] = self.ranks.std
         self.average = {k: v.detach().clone() for k, v in trained.items()}
         self.augment = None if config.augment is None else config.augment.build()
         draws = torch.Generator().manual_seed(seed)
         resident = isinstance(x, Tensor)
         rows = InMemory(x.to(fabric.device)) if resident else x
-        self.batches = Batches(rows, config.batch_size, draws, fabric.device, 0 if resident else 2)
-        self.noise = torch.Generator(fabric.device).manual_seed(seed + 1)
+        ahead = 0 if resident else 2
+        self.batches = Batches(rows, config.batch_size, draws, fabric.device, ahead, share)
+        self.noise = torch.Generator(fabric.device).manual_seed(self.ranks.seed(seed + 1))
         self.step, self.rate_scale = 0, 1.0
 
     def trained(self) -> dict[str, nn.Parameter]:
@@ -90,7 +101,8 @@ class Trainer:
         return c.learning_rate * warm * decay * self.rate_scale
 
     def advance(self) -> dict[str, float]:
-        """One update; returns its figures. The parameters are untouched where they are not finite."""
+        """One update; returns its figures, means over the devices. The parameters are untouched where they are not
+        finite."""
         c = self.config
         x = self.batches.next()
         if self.augment is not None:
@@ -99,22 +111,16 @@ class Trainer:
                     f"'augment' is for images (C, H, W); the data have shape {tuple(x.shape[1:])}"
                 )
             x = self.augment(x, self.noise)
-        # On one device the wrapper only forbids the inner gradient of score matching; several need it to add theirs up.
-        energy = self.module if self.fabric.world_size > 1 else self.plain
-        with self.fabric.autocast():  # of chains and negatives too, which never run on the wrapper
-            loss, metrics = self.objective(energy, x, self.noise)
+        with self.fabric.autocast():  # of chains and negatives too
+            loss, metrics = self.objective(self.plain, x, self.noise)
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         moved = [value for value in self.plain.parameters() if value.requires_grad]
+        means = self.ranks.average(moved, {"loss": float(loss.detach()), **metrics})
         norm = float(nn.utils.clip_grad_norm_(moved, c.clip))
-        figures = {
-            "loss": float(loss.detach()),
-            **metrics,
-            "gradient_norm": norm,
-            "learning_rate": self.rate(),
-        }
+        figures = {**means, "gradient_norm": norm, "learning_rate": self.rate()}
         if math.isfinite(figures["loss"]) and math.isfinite(norm):
             self.optimizer.step()
             decay = min(c.ema, (self.step + 1) / (self.step + 10))  # the average forgets the start quickly
@@ -145,8 +151,9 @@ class Trainer:
 
         Raises:
             Diverged: a second time.
-            Cancelled: `should_stop()` was true; a checkpoint was written first.
-            BadArtifact: `resume` from a file that does not fit this configuration.
+            Cancelled: `should_stop()` was true, on whichever device; a checkpoint was written first.
+            BadArtifact: `resume` from a file that does not fit this configuration or number of devices.
+            RankLost: another device's process has ended.
         """
         guard = guard or Guard()
         try:
@@ -165,8 +172,10 @@ class Trainer:
         on_look: OnLook | None,
         should_stop: Callable[[], bool] | None,
     ) -> None:
-        if resume and path is not None and path.exists():
-            self.restore(checkpoint.load(path), str(path))
+        if resume and path is not None:
+            found = rank_checkpoint.load(path, self.ranks)
+            if found is not None:
+                self.restore(found, str(path))
         good = self.state()
         while self.step < self.config.n_steps:
             figures = self.advance()
@@ -187,11 +196,11 @@ class Trainer:
             if on_look is not None and not last and self.step % max(1, self.config.n_steps // 4) == 0:
                 with self.averaged():
                     on_look(self.step, self.plain)
-            stop = should_stop is not None and should_stop()
+            stop = self.ranks.any(should_stop is not None and should_stop())
             if last or stop or self.step % self.config.checkpoint_every == 0:
                 good = self.state()
                 if path is not None:
-                    checkpoint.save(path, good)
+                    rank_checkpoint.save(path, good, self.ranks)
             if stop and not last:
                 raise Cancelled(f"training stopped at step {self.step} of {self.config.n_steps}")
 
@@ -234,28 +243,3 @@ class Trainer:
             raise BadArtifact(
                 f"{source}: does not fit this configuration ({str(error).splitlines()[0]})"
             ) from None
-
-
-def make_fabric(accelerator: str = "auto", precision: Any = "32-true") -> Fabric:
-    """One device, as Lightning Fabric sees it.
-
-    Raises:
-        BadConfig: the accelerator is not on this machine.
-    """
-    if accelerator == "cuda" and not torch.cuda.is_available():
-        raise BadConfig("accelerator: 'cuda' was asked for, but this machine has no CUDA device")
-    chosen = "cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-    if precision == "auto":
-        precision = "bf16-mixed" if computes_in_bf16(chosen) else "32-true"
-    return Fabric(accelerator=chosen, devices=1, precision=precision)
-
-
-def computes_in_bf16(device: str) -> bool:
-    """Whether bf16 is faster than float32 there: by AMX or AVX-512 BF16 on a processor, which others only emulate."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    ask = getattr(torch.cpu, "get_capabilities", None)  # torch 2.10 and later
-    if ask is None:
-        return False
-    found = ask()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))

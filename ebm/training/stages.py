@@ -14,6 +14,7 @@ from ebm.data.pixels import Rows
 from ebm.errors import BadConfig
 from ebm.training.config import StageConfig, TermConfig
 from ebm.training.loop import Trainer
+from ebm.training.ranks import share_of
 
 # (term name, step, n_steps, figures): called every `log_every` steps of each trained term.
 OnTermStep = Callable[[str, int, int, dict[str, float]], None]
@@ -52,7 +53,7 @@ class Stages:
                 if look is not None:
                     look(term.name, done + step, module)
 
-            objective = stage.objective.build()
+            objective = share_of(stage, self.fabric.world_size).objective.build()
             trainer = Trainer(self.module, objective, self.rows, stage.training, self.fabric, seed + 100 * i)
             trainer.run(
                 path=None if checkpoints is None else checkpoints / f"{name}.safetensors",
