@@ -78,7 +78,7 @@ def test_there_is_no_password_but_the_one_given() -> None:
     assert services["worker"]["environment"]["PGPASSWORD"] == "s3cret"
     example = (DEPLOY / "replicas.env.example").read_text()
     assert re.search(r"^POSTGRES_PASSWORD=$", example, re.M)
-    assert (DEPLOY / ".gitignore").read_text() == "*.env\n"
+    assert (DEPLOY / ".gitignore").read_text() == "/replicas.env\n"
     named = set(re.findall(r"^#? ?(\w+)=", example, re.M))
     assert named <= set(re.findall(r"\$\{(\w+)", text)), "the example names what the file does not take"
 

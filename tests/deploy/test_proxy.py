@@ -69,8 +69,7 @@ class Echo(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
             self.end_headers()
             self.wfile.write(b"first\n")
-            server.go_on.wait(30)
-            self.wfile.write(b"second\n")
+            self.wfile.write(b"second\n" if server.go_on.wait(10) else b"held back\n")
             return
         self.answer(0)
 
