@@ -19,6 +19,7 @@ from ebm.cli.models import models
 from ebm.cli.score import score
 from ebm.cli.serve import Serve, serve
 from ebm.cli.train import train
+from ebm.cli.worker import worker
 
 app = typer.Typer(
     name="ebm",
@@ -58,6 +59,7 @@ def root(
 for command in (train, evaluate, score, explain, denoise, impute, generate):
     app.command()(command)
 app.command(cls=Serve)(serve)
+app.command()(worker)
 app.add_typer(compose, name="compose")
 app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")

@@ -15,6 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from ebm.errors import EBMError
+from service.jobs.folders import data_dir
 from service.settings import Settings
 
 APPLICATION = "ebm-service"
@@ -100,7 +101,7 @@ class Database:
         """Raises Unavailable: the data directory cannot be made, or the URL is none."""
         if settings.database_url is not None:
             return cls(_parsed(settings.database_url), pool_size)
-        file = settings.data_dir.absolute() / FILE
+        file = data_dir(settings) / FILE
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

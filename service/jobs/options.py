@@ -50,10 +50,10 @@ def check_options(kind: Kind, options: dict[str, Any]) -> None:
     if kind == "train":
         _validated(TrainOptions, options)
     else:
-        batch_values(kind, options, model="model", input=None if kind == "generate" else "in", output="out")
+        batch_spec(kind, options, model="model", input=None if kind == "generate" else "in", output="out")
 
 
-def batch_values(
+def batch_spec(
     kind: Kind, options: dict[str, Any], *, model: str, input: str | None, output: str, device: str = "cpu"
 ) -> BatchSpec:
     """The batch run of a job that scores, denoises or generates. Raises BadInput."""

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from service.errors import Problem, TooMany
+from service.jobs.folders import is_result, upload_folder
 from service.jobs.job import Job, Kind, State, Submission
-from service.jobs.places import RESULTS, UPLOADS
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Jobs:
                 return self.get(known), False
             self._refuse_when_full(database)
             job_id = secrets.token_hex(8)
-            if _is_under(submission.output, self.settings.data_dir / RESULTS):
+            if is_result(submission.output, self.settings):
                 given = {"output": submission.output.replace(JOB, job_id)}
                 submission = submission.model_copy(update=given)
             try:
@@ -277,13 +277,9 @@ def _digest(submission: Submission, settings: Settings) -> str:
     if submission.kind == "train":
         asked["version"] = submission.version
     file = submission.input
-    if file is not None and _is_under(file, settings.data_dir / UPLOADS):
+    if file is not None and upload_folder(file, settings) is not None:
         path = Path(file)
         asked["input"] = [path.name, path.stat().st_size if path.is_file() else None]
-    if _is_under(submission.output, settings.data_dir / RESULTS):
+    if is_result(submission.output, settings):
         asked["output"] = Path(submission.output).name
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-
-
-def _is_under(place: str, folder: Path) -> bool:
-    return "://" not in place and Path(place).absolute().is_relative_to(folder.absolute())
