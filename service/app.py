@@ -22,6 +22,8 @@ from service.auth import Auth
 from service.bodies.budget import Budget
 from service.drift import Drift, DriftCollector
 from service.engine import Engine
+from service.jobs.job import JobStore
+from service.jobs_http import JobAccess
 from service.overload import Overload
 from service.registry import Loaded, Registry
 from service.routes import (
@@ -34,6 +36,7 @@ from service.routes import (
     generate,
     health,
     impute,
+    jobs,
     models,
     oip,
     oip_repository,
@@ -57,6 +60,7 @@ ROUTERS = [
         compare,
         compose,
         classify,
+        jobs,
         drift,
         oip,
         oip_repository,
@@ -82,13 +86,14 @@ class App(FastAPI):
         await (self.front or self.behind)(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> App:
-    """The service over the models in `settings.models_dir`, which are loaded when the app starts."""
+def create_app(settings: Settings | None = None, job_store: JobStore | None = None) -> App:
+    """The service over the models in `settings.models_dir`, which are loaded when the app starts; `job_store` in place
+    of the one that the settings mean."""
     settings = settings or Settings()
     telemetry.configure_logging(settings.log_level)
     metrics, lately = telemetry.Metrics(), Drift(settings.drift_window)
     metrics.add(DriftCollector(lately))
-    registry = Registry.of(settings)
+    registry, access = Registry.of(settings), JobAccess.of(settings, job_store)
 
     def set_threads() -> None:
         # Holds for the thread that calls it, hence in the inference threads themselves.
@@ -117,6 +122,8 @@ def create_app(settings: Settings | None = None) -> App:
         await registry.start()
         set_threads()  # the event loop scores, too, what takes no time
         engine.start()
+        if access is not None:
+            await access.start()
         log.info("started", models=len(registry.loaded), refused=len(registry.refused))
         # What is loaded now stays: the collector need not look through it again and again, nor after so few requests.
         gc.collect()
@@ -124,6 +131,8 @@ def create_app(settings: Settings | None = None) -> App:
         thresholds = gc.get_threshold()
         gc.set_threshold(*GC_THRESHOLDS)
         yield
+        if access is not None:
+            await access.stop()
         await run_in_threadpool(engine.stop, settings.drain_s)
         engine.watch.stop()
         gc.unfreeze()
@@ -134,7 +143,14 @@ def create_app(settings: Settings | None = None) -> App:
     # The stock documentation pages load scripts from elsewhere; /openapi.json is enough.
     app = App(title="EBM service", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     app.services = Services(
-        settings, registry, engine, metrics, Auth.of(settings), lately, Budget(settings.max_held_bytes)
+        settings,
+        registry,
+        engine,
+        metrics,
+        Auth.of(settings),
+        lately,
+        Budget(settings.max_held_bytes),
+        access,
     )
     app.overload = Overload(engine, metrics, settings.max_requests)
     routes = [route for router in ROUTERS for route in router.routes if isinstance(route, DirectRoute)]

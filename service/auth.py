@@ -117,8 +117,9 @@ class Auth:
             raise BadConfig(f"{settings.api_keys_file}: holds no keys")
         return cls(keys, settings.anonymous_rate, settings.rate_storage)
 
-    def check(self, request: Request, scope: Scope) -> None:
-        """Let a request pass that needs `scope`; its key's name is put where the log finds it.
+    def check(self, request: Request, scope: Scope | None) -> None:
+        """Let a request pass that needs `scope`, or any key where it is None; the key's name is put where the log finds
+        it, and its scopes for `may`.
 
         Raises:
             Problem: 401 without a known key, 403 where the key lacks the scope, 429 over the rate.
@@ -130,11 +131,9 @@ class Auth:
                 self._window.check(self._anonymous, f"address {address_of(request)}")
             return
         key = self._find(_presented(request))
-        request.scope["api_key"] = key.name
-        if scope not in key.scopes and "admin" not in key.scopes:
-            raise Problem(
-                403, "missing-scope", f"the API key {key.name!r} lacks the scope {scope!r}", scope=scope
-            )
+        request.scope["api_key"], request.scope["api_scopes"] = key.name, key.scopes
+        if scope is not None:
+            require(request, scope)
         rate = self._rates.get(key.name)
         if rate is not None and self._window is not None:
             self._window.check(rate, f"key {key.name}")
@@ -151,6 +150,19 @@ class Auth:
         if found is None:
             raise _unauthorized("unknown API key")
         return found
+
+
+def may(request: Request, scope: Scope) -> bool:
+    """Whether the key of a request that was let in has `scope`; all may do all where no keys are configured."""
+    scopes = request.scope.get("api_scopes")
+    return scopes is None or scope in scopes or "admin" in scopes
+
+
+def require(request: Request, scope: Scope) -> None:
+    """Raises a Problem, 403, where the key of a request that was let in lacks `scope`."""
+    if not may(request, scope):
+        name = request.scope["api_key"]
+        raise Problem(403, "missing-scope", f"the API key {name!r} lacks the scope {scope!r}", scope=scope)
 
 
 def _unauthorized(detail: str) -> Problem:

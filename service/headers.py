@@ -23,10 +23,23 @@ ALLOWED = [
     "Authorization",
     "Content-Encoding",
     "Content-Type",
+    "Idempotency-Key",
     "Inference-Header-Content-Length",
+    "Last-Event-ID",
+    "Range",
     "X-API-Key",
     "X-Request-ID",
     "X-Timeout-Seconds",
+]
+EXPOSED = [
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "Idempotency-Replayed",
+    "Inference-Header-Content-Length",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
 ]
 
 
@@ -38,7 +51,7 @@ def install(app: ASGIApp, settings: Settings) -> ASGIApp:
             allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=ALLOWED,
-            expose_headers=["Inference-Header-Content-Length", "Location", "Retry-After", "X-Request-ID"],
+            expose_headers=EXPOSED,
             max_age=3600,
         )
     return app

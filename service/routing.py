@@ -26,17 +26,19 @@ if TYPE_CHECKING:
     from service.bodies.budget import Budget
     from service.drift import Drift
     from service.engine import Engine
+    from service.jobs_http import JobAccess
     from service.registry import Registry
     from service.settings import Settings
     from service.telemetry import Metrics
 
-Scope = Literal["score", "generate", "admin"]
+# any: a known key, whatever its scopes; the endpoint looks at them itself.
+Scope = Literal["score", "generate", "admin", "any"]
 BLANK = "{}"
 
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of the running server, for the routes."""
+    """The parts of the running server, for the routes; `jobs` None: it runs none."""
 
     settings: Settings
     registry: Registry
@@ -45,6 +47,7 @@ class Services:
     auth: Auth
     drift: Drift
     budget: Budget
+    jobs: JobAccess | None = None
 
 
 def services(request: Request) -> Services:
@@ -63,7 +66,7 @@ class DirectRoute(APIRoute):
     async def answer(self, request: Request) -> Response:
         """Raises a Problem: 401, 403, 429 where keys or rates are configured; and what the endpoint raises."""
         if self.needs is not None:
-            services(request).auth.check(request, self.needs)
+            services(request).auth.check(request, None if self.needs == "any" else self.needs)
         try:
             return await self.endpoint(request, **request.path_params)
         finally:
@@ -83,11 +86,16 @@ class _Admin(DirectRoute):
     needs = "admin"
 
 
+class _Any(DirectRoute):
+    needs = "any"
+
+
 _CLASSES: dict[Scope | None, type[DirectRoute]] = {
     None: DirectRoute,
     "score": _Score,
     "generate": _Generate,
     "admin": _Admin,
+    "any": _Any,
 }
 
 

@@ -11,14 +11,16 @@ from collections.abc import Iterator
 import uvicorn
 
 from service.app import create_app
+from service.jobs.job import JobStore
 from service.settings import Settings
 
 
 @contextlib.contextmanager
-def live_server(settings: Settings) -> Iterator[str]:
+def live_server(settings: Settings, job_store: JobStore | None = None) -> Iterator[str]:
     """The server's address, once it answers; the server stops with the block."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(create_app(settings), log_level="error", access_log=False, log_config=None)
+        app = create_app(settings, job_store)
+        config = uvicorn.Config(app, log_level="error", access_log=False, log_config=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listening],), name="live server")
         thread.start()

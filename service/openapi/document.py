@@ -28,9 +28,11 @@ TAGS = {
     "classes": "Class probabilities of joint models.",
     "comparisons": "How much more likely is one row than another?",
     "compositions": "Several models as one: products of experts.",
+    "jobs": "Work on whole files, which goes on when the server is restarted.",
     "drift": "Do the rows seen lately look like those of the calibration?",
     "open inference protocol": "The same models for clients of KServe, Triton and others.",
 }
+NOT_OF_MODELS = {"job_id": "5f2b8c1e9a7d4036", "part": "part-000000.parquet"}
 KEYS = {
     "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
     "Bearer": {"type": "http", "scheme": "bearer"},
@@ -83,7 +85,8 @@ def _adapt(operation: dict[str, Any], scope: str | None, keys: bool) -> None:
     operation["security"] = [{name: []} for name in KEYS]
     if not keys:
         operation["security"].append({})
-    needed = f"Needs an API key of scope `{scope}` where keys are configured."
+    kind = "Needs an API key" if scope == "any" else f"Needs an API key of scope `{scope}`"
+    needed = f"{kind} where keys are configured."
     operation["description"] = "\n\n".join(filter(None, [operation.get("description"), needed]))
     operation["responses"] = dict(sorted(answers.items()))
 
@@ -97,7 +100,9 @@ def _exemplify(path: str, operation: dict[str, Any], served: list[Loaded]) -> No
     found = {one: examples(one.detector, detectors).get(action, {}) for one in served}
     able = [one for one in served if found[one]] or served
     for parameter in operation.get("parameters", []):
-        if parameter["in"] == "path" and able:
+        if parameter["name"] in NOT_OF_MODELS:
+            parameter["example"] = NOT_OF_MODELS[parameter["name"]]
+        elif parameter["in"] == "path" and able:
             key = "version" if parameter["name"] == "version" else "name"
             parameter["example"] = getattr(able[0], key)
     content = operation.get("requestBody", {}).get("content", {})

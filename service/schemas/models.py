@@ -149,6 +149,8 @@ class Limits(BaseModel):
     queue_size: int
     queue_rows: int
     task_queue_size: int
+    max_upload_bytes: int
+    job_queue: int
     timeout_s: float
     max_timeout_s: float
 

@@ -63,7 +63,7 @@ class RequestTelemetry:
             await send(message)
 
         if scope["method"] not in WITHOUT_BODY:
-            receive = in_time(receive, self.body_timeout_s)
+            receive = in_time(receive, self.body_timeout_s, scope)
         try:
             await self.app(scope, receive, send_marked)
         except Exception as error:
@@ -123,8 +123,9 @@ class RequestTelemetry:
             self.metrics.refresh(app.services.engine, app.services.registry)
 
 
-def in_time(receive: Receive, seconds: float) -> Receive:
-    """`receive` of a request whose whole body must arrive within `seconds` of the first look at it.
+def in_time(receive: Receive, seconds: float, scope: Scope | None = None) -> Receive:
+    """`receive` of a request whose whole body must arrive within `seconds` of the first look at it; where `scope` has
+    `long_body`, each piece of it within `seconds` of the one before.
 
     Raises:
         Problem: 408.
@@ -144,7 +145,8 @@ def in_time(receive: Receive, seconds: float) -> Receive:
             message = arrived.value
         else:
             loop = asyncio.get_running_loop()
-            deadline = deadline or loop.time() + seconds
+            if not deadline or (scope is not None and "long_body" in scope):
+                deadline = loop.time() + seconds
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await _rest_of(waiting, pending)

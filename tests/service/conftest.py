@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from anyio.from_thread import start_blocking_portal
+from fake_jobs import FakeJobs
 from fastapi import FastAPI
 
 from ebm import artifact
@@ -55,8 +56,8 @@ class Client:
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[Client]:
-    app = create_app(settings)
+def running(settings: Settings, job_store: Any = None) -> Iterator[Client]:
+    app = create_app(settings, job_store)
     with (
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(app.router.lifespan_context(app)),
@@ -114,8 +115,8 @@ def models_dir(tmp_path_factory: pytest.TempPathFactory, detectors: dict[str, De
 
 
 @pytest.fixture(scope="session")
-def client(models_dir: Path) -> Iterator[Client]:
-    """The app with small limits, shared by the tests that leave nothing behind."""
+def client(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """The app with small limits, shared by the tests that leave nothing behind. Its jobs succeed at once."""
     settings = Settings(
         models_dir=models_dir,
         log_level="error",
@@ -126,8 +127,9 @@ def client(models_dir: Path) -> Iterator[Client]:
         max_steps=500,
         max_values=10_000,
         max_pixels=10_000,
+        data_dir=tmp_path_factory.mktemp("jobs"),
     )
-    with running(settings) as client:
+    with running(settings, FakeJobs(finish=True)) as client:
         yield client
 
 
