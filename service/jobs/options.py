@@ -12,7 +12,7 @@ from ebm.errors import BadConfig, BadInput
 from service.jobs.job import Kind, Submission
 
 # Of a batch run as a whole, not of what it computes.
-RUN_OPTIONS = ("rows_per_chunk", "on_error", "format")
+RUN_OPTIONS = ("rows_per_chunk", "on_error", "format", "overwrite")
 
 
 class TrainOptions(Frozen):

@@ -108,7 +108,8 @@ def discard_output(submission: Submission, settings: Settings) -> None:
         return
     from ebm.batch.run import discard
 
-    discard(spec_of(submission, submission.model, settings))
+    # The same spec to the letter: the folder may be another run's by now.
+    discard(spec_of(submission, str(model_folder(submission, settings)), settings))
 
 
 def _stream(spec: BatchSpec, submission: Submission, settings: Settings, watch: Watch) -> dict[str, Any]:
