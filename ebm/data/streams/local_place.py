@@ -71,6 +71,20 @@ class LocalPlace(Place):
         with self._named():
             yield from [LocalPlace(path) for path in sorted(self.path.iterdir())]
 
+    def files_below(self) -> Iterator[tuple[str, str]]:
+        waiting = [("", self.url)]
+        with self._named():
+            while waiting:
+                above, folder = waiting.pop()
+                for entry in os.scandir(folder):
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((f"{above}{entry.name}/", entry.path))
+                    elif entry.is_file():
+                        facts = entry.stat()
+                        yield above + entry.name, f"{facts.st_size} {facts.st_mtime_ns}"
+
     def mkdirs(self) -> None:
         with self._named():
             self.path.mkdir(parents=True, exist_ok=True)

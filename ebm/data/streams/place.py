@@ -74,6 +74,11 @@ class Place(ABC):
         """What a folder holds, sorted by name."""
 
     @abstractmethod
+    def files_below(self) -> Iterator[tuple[str, str]]:
+        """All files of a folder and of the folders in it, in no order: the path below it, with "/", and a text that
+        changes when the file does. What begins with a dot is left out, and links to folders are not followed."""
+
+    @abstractmethod
     def mkdirs(self) -> None:
         """Make this folder and those around it, where they are missing. Object stores have none."""
 

@@ -29,6 +29,8 @@ DRIVERS = {
     "https": "aiohttp",
 }
 READ_ONLY = ("http", "https")
+# Read here and there, in pieces of the reader's choice: what fsspec reads ahead would be for nothing.
+SCATTERED = (".parquet", ".pq")
 # What file systems call a fact that changes with the content, the surest first.
 VERSIONS = ("ETag", "etag", "content_md5", "Content-MD5", "md5Hash", "generation", "VersionId")
 TIMES = ("LastModified", "last_modified", "Last-Modified", "mtime", "modified", "updated", "created")
@@ -91,7 +93,9 @@ class UrlPlace(Place):
             if self.scheme == "memory" and mode == "rb":
                 # Its files share one position among all who read them.
                 return io.BytesIO(self.fs.open(self.key).getvalue())
-            return cast(BinaryIO, UrlFile(self, self.fs.open(self.key, "rb" if mode == "rb" else "wb")))
+            options = {"cache_type": "none"} if self.suffix in SCATTERED and mode == "rb" else {}
+            file = self.fs.open(self.key, "rb" if mode == "rb" else "wb", **options)
+            return cast(BinaryIO, UrlFile(self, file))
 
     def exists(self) -> bool:
         with self._named():
@@ -109,11 +113,7 @@ class UrlPlace(Place):
 
     def identity(self) -> dict[str, Any]:
         info = self._info()
-        facts: dict[str, Any] = {"place": str(self), "size": info.get("size")}
-        for label, keys in (("etag", VERSIONS), ("modified", TIMES)):
-            value = next((info[key] for key in keys if info.get(key) is not None), None)
-            if value is not None:
-                facts[label] = str(value)
+        facts = {"place": str(self), **_facts(info)}
         if not {"etag", "modified"} & facts.keys():
             facts["query"] = hashlib.sha256(self._split()[1].encode()).hexdigest()[:16]
         return facts
@@ -127,6 +127,17 @@ class UrlPlace(Place):
             )
         # Object stores may list the folder itself, as an empty name.
         yield from (self.joinpath(name) for name in names if name)
+
+    def files_below(self) -> Iterator[tuple[str, str]]:
+        if self.scheme in READ_ONLY:
+            raise BadInput(f"{self}: the files behind an http URL cannot be listed; name one")
+        with self._named():
+            found = self.fs.find(self.key, detail=True)
+        above = self.key.rstrip("/") + "/"
+        for key, info in found.items():
+            below = key.removeprefix(above)
+            if key.startswith(above) and below and not any(part.startswith(".") for part in below.split("/")):
+                yield below, " ".join(map(str, _facts(info).values()))
 
     def mkdirs(self) -> None:
         with self._named():
@@ -237,6 +248,16 @@ class UrlFile(io.RawIOBase):
         if kind is not None and self.writable():
             self.discard()
         self.close()
+
+
+def _facts(info: dict[str, Any]) -> dict[str, Any]:
+    """JSON facts that change when the file does, of what a driver says."""
+    facts: dict[str, Any] = {"size": info.get("size")}
+    for label, keys in (("etag", VERSIONS), ("modified", TIMES)):
+        value = next((info[key] for key in keys if info.get(key) is not None), None)
+        if value is not None:
+            facts[label] = str(value)
+    return facts
 
 
 def _reason(error: BaseException, url: str) -> str:
