@@ -56,6 +56,8 @@ class BatchSpec(Frozen):
     rows_per_chunk: rows read, computed and made durable together; None for what fits the width of the rows.
     on_error: list rows that cannot be used in a file of rejects and go on, or fail at the first.
     device: where to compute.
+    overwrite: replace a folder that is the output of an earlier run; files are always replaced.
+    summary: leave the summary beside a single file, as <output>.summary.json; a folder always has it.
     """
 
     model: str
@@ -66,3 +68,5 @@ class BatchSpec(Frozen):
     rows_per_chunk: Count | None = None
     on_error: Literal["reject", "fail"] = "reject"
     device: str = "cpu"
+    overwrite: bool = False
+    summary: bool = True

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ebm.batch.columns import choose, own_columns, replace_columns
 from ebm.cli.pictures import is_pictures, read_pictures
 from ebm.data import ReadOptions, read
 from ebm.data.tabular import header_of
 from ebm.errors import BadInput
 
+__all__ = ["Rows", "own_columns", "read_rows", "replace_columns"]
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".csv.gz")
 
@@ -61,7 +63,7 @@ def read_rows(
     width = math.prod(input_shape)
     parquet = name.endswith(PARQUET)
     table, named = _whole_parquet(path) if parquet else _whole_csv(path)
-    used = _choose(table.column_names, columns, width, named, path.name)
+    used = choose(table.column_names, columns, width, named, path.name)
     names = columns or used
     cells, nullable = "numbers", any(column.get("nullable") for column in schema.get("columns", ()))
     if schema.get("frame"):
@@ -77,23 +79,6 @@ def read_rows(
         names = columns or [f"x{i}" for i in range(width)]
         return Rows(values, table.rename_columns(names), tuple(names))
     return Rows(values, table, used)
-
-
-def replace_columns(table: pa.Table, new: dict[str, Any]) -> pa.Table:
-    """`table` with the columns of `new` in place of those of the same name, the rest appended."""
-    for name, values in new.items():
-        column = values if isinstance(values, pa.ChunkedArray) else pa.array(values)
-        at = table.column_names.index(name) if name in table.column_names else -1
-        table = table.append_column(name, column) if at < 0 else table.set_column(at, name, column)
-    return table
-
-
-def own_columns(values: np.ndarray, columns: list[str] | None) -> pa.Table:
-    """Arrays have no column names: flat rows get the model's, pictures only their row number."""
-    if values.ndim == 2:
-        names = columns or [f"x{i}" for i in range(values.shape[1])]
-        return pa.table({name: values[:, i] for i, name in enumerate(names)})
-    return pa.table({"row": np.arange(len(values))})
 
 
 def _whole_parquet(path: Path) -> tuple[pa.Table, bool]:
@@ -127,22 +112,6 @@ def _whole_csv(path: Path) -> tuple[pa.Table, bool]:
     if table.num_rows == 0:
         raise BadInput(f"{path.name}: no rows")
     return table, named
-
-
-def _choose(
-    names: list[str], columns: list[str] | None, width: int, named: bool, source: str
-) -> tuple[str, ...]:
-    if named:
-        wanted = columns or [f"x{i}" for i in range(width)]
-        missing = [c for c in wanted if c not in names]
-        if not missing:
-            return tuple(wanted)
-        if columns is not None:
-            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise BadInput(f"{source}: column '{missing[0]}' is missing{more}", column=missing[0])
-    if len(names) != width:
-        raise BadInput(f"{source}: row 0 has {len(names)} columns, the model takes {width}", row=0)
-    return tuple(names)
 
 
 def _line(error: object) -> str:
