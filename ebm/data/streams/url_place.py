@@ -8,9 +8,11 @@ import posixpath
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any, BinaryIO, cast
 
 import fsspec
+import httpx
 
 from ebm.data.streams.place import Mode, Place, one_line, without_credentials
 from ebm.errors import BadInput
@@ -28,6 +30,7 @@ DRIVERS = {
     "http": "aiohttp",
     "https": "aiohttp",
 }
+TIMEOUT = 60.0  # seconds without an answer from an http server
 READ_ONLY = ("http", "https")
 # Read here and there, in pieces of the reader's choice: what fsspec reads ahead would be for nothing.
 SCATTERED = (".parquet", ".pq")
@@ -53,7 +56,7 @@ class UrlPlace(Place):
             )
         with self._named():
             # No listings are kept: another process may write to the same folder.
-            self.fs: Any = fsspec.filesystem(scheme, use_listings_cache=False)
+            self.fs: Any = fsspec.filesystem(scheme, use_listings_cache=False, **_options(scheme))
             self.key = str(self.fs._strip_protocol(self.url))
 
     def __str__(self) -> str:
@@ -93,9 +96,26 @@ class UrlPlace(Place):
             if self.scheme == "memory" and mode == "rb":
                 # Its files share one position among all who read them.
                 return io.BytesIO(self.fs.open(self.key).getvalue())
-            options = {"cache_type": "none"} if self.suffix in SCATTERED and mode == "rb" else {}
+            options: dict[str, Any] = {}
+            if mode == "rb" and self.scheme in READ_ONLY and not self._sends_ranges:
+                options["block_size"] = 0  # as one long answer
+            elif mode == "rb" and self.suffix in SCATTERED:
+                options["cache_type"] = "none"
             file = self.fs.open(self.key, "rb" if mode == "rb" else "wb", **options)
             return cast(BinaryIO, UrlFile(self, file))
+
+    @cached_property
+    def _sends_ranges(self) -> bool:
+        """Whether the server sends a part of a file when asked for one."""
+        try:
+            first = {"Range": "bytes=0-0"}
+            with httpx.stream(
+                "GET", self.url, headers=first, follow_redirects=True, timeout=TIMEOUT
+            ) as answer:
+                # 416: the file is empty. What else is wrong, opening it will show.
+                return answer.status_code in (206, 416)
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return True
 
     def exists(self) -> bool:
         with self._named():
@@ -203,11 +223,18 @@ class UrlFile(io.RawIOBase):
         return bool(self.file.writable())
 
     def seekable(self) -> bool:
-        return bool(self.file.seekable())
+        # fsspec says so of a file of unknown size, too, which is one long answer.
+        return bool(self.file.seekable()) and getattr(self.file, "size", 0) is not None
 
     def read(self, size: int | None = -1, /) -> bytes:
+        parts: list[bytes] = []
+        left = -1 if size is None else size
         with self.place._named():
-            return bytes(self.file.read(-1 if size is None else size))
+            # One long answer comes in pieces as they arrive; whoever reads takes few bytes for the end.
+            while left and (part := bytes(self.file.read(left))):
+                parts.append(part)
+                left = left - len(part) if left > 0 else left
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def readinto(self, buffer: Any, /) -> int:
         data = self.read(len(buffer))
@@ -219,6 +246,8 @@ class UrlFile(io.RawIOBase):
             return int(self.file.write(data))
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
+        if not self.seekable():
+            raise BadInput(f"{self.place}: the server sends this from its beginning only; download it first")
         with self.place._named():
             return int(self.file.seek(offset, whence))
 
@@ -248,6 +277,19 @@ class UrlFile(io.RawIOBase):
         if kind is not None and self.writable():
             self.discard()
         self.close()
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """Of a file system: http gives up after five minutes in all by default, be it ever so busy."""
+    if scheme not in READ_ONLY:
+        return {}
+    import aiohttp
+
+    return {
+        "client_kwargs": {
+            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=TIMEOUT, sock_read=TIMEOUT)
+        }
+    }
 
 
 def _facts(info: dict[str, Any]) -> dict[str, Any]:
