@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +22,14 @@ from ebm.detector import Detector
 from ebm.errors import BadInput
 from ebm.sieve import sieve
 
+FAR = "lies too far from the training data to be denoised"
 
-@dataclass(frozen=True, eq=False)
-class Clean:
-    """rows: clean versions; kept: (k,) their positions among the rows that were given; far: why others have none."""
+
+class Clean(NamedTuple):
+    """rows: clean versions, None where there are none; far: which of the rows that were given have none."""
 
     rows: Values | None
-    kept: np.ndarray
-    far: dict[int, str]
+    far: list[int]
 
 
 class DenoiseWork:
@@ -55,6 +54,8 @@ class DenoiseWork:
         self.how = options.model_dump(exclude={"kind", "seed"})
         self.intake = Intake(detector, source)
         self.together = rows_together(detector.input_shape)
+        # Of the columns of a model of mixed types, for parts where no row is clean.
+        self.types = _types(detector)
 
     def part(self, block: Block, index: int) -> Part:
         found = [self._group(block, *span) for span in groups(block.start.row, len(block), self.together)]
@@ -102,31 +103,29 @@ class DenoiseWork:
         if taken.result is None:
             return taken.table, taken.used, None, taken.bad
         places = np.arange(stop - start) if taken.kept is None else taken.kept
-        far = [Bad(first + int(places[i]), reason) for i, reason in taken.result.far.items()]
-        return (
-            taken.table,
-            taken.used,
-            taken.result.rows,
-            tuple(sorted([*taken.bad, *far], key=lambda b: b.row)),
-        )
+        far = [Bad(first + int(places[i]), FAR) for i in taken.result.far]
+        bad = tuple(sorted([*taken.bad, *far], key=lambda one: one.row))
+        return taken.table, taken.used, taken.result.rows, bad
 
     def _clean(self, values: Values, seed: int) -> Clean:
         """Raises BadInput for rows that the model does not take, or options out of range."""
         self.detector.preprocessor.transform(values)  # its errors are of rows that `Intake` then leaves out
-        kept, far = np.arange(len(values)), dict[int, str]()
+        kept = np.arange(len(values))
         while len(kept):
-            rows = values if not far else take_rows(values, kept)
+            rows = values if len(kept) == len(values) else take_rows(values, kept)
             try:
-                return Clean(self.detector.denoise(rows, seed=seed, **self.how), kept, far)
+                return Clean(self._denoised(rows, seed), self._without(kept, len(values)))
             except BadInput as error:
                 if error.row is None:
                     raise
                 # The clean version is no number. A sieve finds all such rows in few tries.
-                lost = [one.row for one in sieve(rows, lambda some: self._denoised(some, seed))[2]]
-                for i in lost or [error.row]:
-                    far[int(kept[i])] = "lies too far from the training data to be denoised"
-                kept = np.delete(kept, lost or [error.row])
-        return Clean(None, kept, far)
+                found = sieve(rows, lambda some: self._denoised(some, seed))[2]
+                kept = np.delete(kept, [one.row for one in found] or [error.row])
+        return Clean(None, self._without(kept, len(values)))
+
+    @staticmethod
+    def _without(kept: np.ndarray, n: int) -> list[int]:
+        return np.setdiff1d(np.arange(n), kept, assume_unique=True).tolist()
 
     def _denoised(self, values: Values, seed: int) -> Values:
         return self.detector.denoise(values, seed=seed, **self.how)
@@ -147,15 +146,22 @@ class DenoiseWork:
         names = used or tuple(self.detector.columns or [f"x{i}" for i in range(width)])
         mask = np.ones(n, bool)
         mask[good] = False
-        if isinstance(clean, pa.Table):
+        if self.types is not None:
             at = np.zeros(n, np.int64)
             at[good] = np.arange(len(good))
             index = pa.array(at, mask=mask)
-            return {name: column.take(index) for name, column in zip(names, clean.columns, strict=True)}
-        if clean is None and self.intake.kinds:
-            kinds = self.detector.preprocessor.inverse(np.zeros((0, width), np.float32)).schema.types  # type: ignore[union-attr]
-            return {name: pa.nulls(n, kind) for name, kind in zip(names, kinds, strict=True)}
+            rows: Any = self.types.empty_table() if clean is None else clean
+            cells = [column.cast(field.type) for column, field in zip(rows.columns, self.types, strict=True)]
+            return {name: column.take(index) for name, column in zip(names, cells, strict=True)}
         flat = np.zeros((n, width), np.float32)
         if clean is not None:
+            assert isinstance(clean, np.ndarray)
             flat[good] = clean.reshape(len(good), width)
-        return {name: pa.array(flat[:, i], mask=mask) for i, name in enumerate(names)}
+        return {name: pa.array(flat[:, i], mask=mask, from_pandas=True) for i, name in enumerate(names)}
+
+
+def _types(detector: Detector) -> pa.Schema | None:
+    state = detector.sampling
+    assert state is not None
+    row: Any = detector.preprocessor.inverse(state.mean.cpu().numpy()[None])
+    return row.schema if isinstance(row, pa.Table) else None
