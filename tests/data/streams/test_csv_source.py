@@ -115,8 +115,8 @@ def test_a_first_line_without_an_end_is_refused(tmp_path: Path, monkeypatch) -> 
         source_of(tmp_path, b"a," * (1 << 18))
 
 
-def test_rows_that_the_header_swallows_are_not_lost_unseen(tmp_path: Path) -> None:
-    """A mark behind the end of a file that shrank reads nothing, and does not begin anew."""
+def test_a_mark_behind_the_end_reads_nothing(tmp_path: Path) -> None:
+    """Of a file that shrank: reading does not begin anew."""
     source = source_of(tmp_path, b"a\n1\n2\n3\n")
     mark = list(source.marks(2))[1]
     (tmp_path / "rows.csv").write_bytes(b"a\n")
