@@ -16,6 +16,7 @@ from service.errors import KNOWN, Problem
 from service.jobs.job import JobStore
 from service.jobs.places import Roots
 from service.jobs_http.looks import Looks
+from service.jobs_http.upload import sweep
 from service.routing import services
 from service.settings import Settings
 
@@ -75,10 +76,10 @@ class JobAccess:
     async def start(self) -> None:
         """Let the store begin what it does by itself; where that fails the server is up all the same."""
         start = getattr(self.store, "start", None)
-        if start is None:
-            return
         try:
-            await self.call(start)
+            await self.call(sweep, self.data_dir)
+            if start is not None:
+                await self.call(start)
         except KNOWN as error:
             log.warning("jobs_not_started", reason=str(error))
 

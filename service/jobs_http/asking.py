@@ -50,7 +50,11 @@ async def submission_of(
     """
     asked = read_options(document, {}, JobRequest)
     require(request, SCOPES[asked.kind])
-    check_options(asked.kind, asked.options)
+    try:
+        check_options(asked.kind, asked.options)
+    except BadInput as error:
+        # The kind tells which options there are, and is no key that the client wrote.
+        raise BadInput(str(error).replace(f"options: {asked.kind}.", "options: ", 1)) from None
     if asked.options.get("fpr") is not None and asked.options.get("fdr") is not None:
         raise BadInput("options: give fpr or fdr, not both")
     version, image = await _model(request, asked)

@@ -179,5 +179,7 @@ async def job_rejects(request: Request, job_id: str) -> Response:
     access = jobs_of(request)
     job = await access.call(access.store.get, job_id, owner_of(request))
     require_result(job)
+    if job.kind == "train":
+        raise Problem(404, "not-found", "a training job has no rejects")
     found = await access.call(rejects_of, job)
     return Download(found) if found else Response(NO_REJECTS, media_type="text/csv")

@@ -19,14 +19,18 @@ class FakeJobs:
 
     def __init__(self, *, finish: bool = False, content: bytes = b"PAR1 of rows"):
         self.finish_at_once, self.content = finish, content
+        self.closed = False
+        self._lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all."""
         self.submissions: dict[str, Submission] = {}
         self.jobs: dict[str, Job] = {}
         self.keys: dict[tuple[str | None, str], str] = {}
         self.fails: Exception | None = None
         self.gets = 0
-        self.closed = False
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
 
     def submit(self, submission: Submission, idempotency_key: str | None = None) -> tuple[Job, bool]:
         self._check()
