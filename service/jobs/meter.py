@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 from service.jobs.job import JobProgress
@@ -15,9 +16,14 @@ NOTES_S = 0.25  # between two that are kept for it
 
 
 class Meter:
-    """Noted by the thread that computes, read by the one that publishes."""
+    """Noted by the thread that computes, read by the one that publishes.
 
-    def __init__(self) -> None:
+    Args:
+        on_first: called at the first note.
+    """
+
+    def __init__(self, on_first: Callable[[], None] = lambda: None) -> None:
+        self._on_first = on_first
         self._lock = threading.Lock()
         self._notes: deque[tuple[float, int]] = deque()
         self._progress: JobProgress | None = None
@@ -47,6 +53,8 @@ class Meter:
                 self._notes.append((now, done))
             while len(self._notes) > 2 and self._notes[1][0] <= now - WINDOW_S:
                 self._notes.popleft()
+            if self._progress is None:
+                self._on_first()
             then, before = self._notes[0]
             rate = (done - before) / (now - then) if now > then and done > before else None
             left = None if rate is None or total is None else max(total - done, 0) / rate

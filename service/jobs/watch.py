@@ -39,7 +39,8 @@ class Watch:
         stopping: threading.Event,
         publish: Callable[[str, Any], None],
     ):
-        self.meter = Meter()
+        self._wake = threading.Event()
+        self.meter = Meter(self._wake.set)
         self._database, self._job_id, self._owner = database, job_id, owner
         self._stopping, self._publish = stopping, publish
         self._found: Reason | None = None
@@ -64,12 +65,16 @@ class Watch:
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
+        self._wake.set()
         # A database that is away may hold it for longer; it writes nothing once another owns the job.
         self._thread.join(2.0)
 
     def _look_on(self) -> None:
         away = False
-        while not self._over.wait(TICK_S):
+        while not self._over.is_set():
+            # That a job gets on is told at once: whoever is killed now has not been killed by it.
+            self._wake.wait(TICK_S)
+            self._wake.clear()
             try:
                 self._look()
                 self._tell()

@@ -171,7 +171,7 @@ def _work(given: dict[str, Any], log: str, pause_s: float, limits: Any, fault: s
     from service.jobs import worker
     from service.telemetry import configure_logging
 
-    sys.stderr = Path(log + ".err").open("a")  # noqa: SIM115
+    sys.stderr = Path(log + ".err").open("a")
     configure_logging("info")
     settings = Settings(**given)
     write = BatchRun._write
@@ -221,11 +221,11 @@ def make_rows(file: Path, n: int, seed: int = 0) -> np.ndarray:
 
 
 def _columns() -> list[str]:
-    from ebm.artifact import read_manifest
+    from ebm import load
 
-    names = read_manifest(MODELS / MODEL / VERSION).columns
+    names = load(MODELS / MODEL / VERSION).columns
     assert names is not None
-    return list(names)
+    return names
 
 
 def score(folder: Path, name: str = "out.parquet", **options: Any) -> Submission:
