@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
-from ebm.cli.failure import FAILED, INTERRUPTED, describe
+from ebm.cli.failure import INTERRUPTED, describe
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+    from ebm.training.config import ModelConfig
 
 
 class OneVoice:
@@ -23,15 +25,25 @@ class OneVoice:
         self.speaks = int(os.environ.get("RANK" if self.torchrun else "LOCAL_RANK") or 0) == 0
         self.peers: Any = None
 
-    def launch(self, accelerator: str, precision: str, devices: int | None, nodes: int | None) -> Fabric:
-        """The devices asked for, or those that torchrun started; returns in every process, once all are there."""
-        from ebm.training.devices import make_fabric, placement
+    def launch(self, settings: ModelConfig, devices: int | None, nodes: int | None) -> Fabric:
+        """The devices asked for, or those that torchrun started; returns in every process, once all are there.
 
-        fabric = make_fabric(accelerator, precision, *placement(devices, nodes))
+        Raises:
+            BadConfig: the devices are not there, or the rows of a batch do not divide among them.
+        """
+        from ebm.training.devices import make_fabric, placement
+        from ebm.training.ranks import share_of
+
+        fabric = make_fabric(settings.accelerator, settings.precision, *placement(devices, nodes))
+        for term in settings.terms:
+            for stage in term.stages:
+                share_of(stage, fabric.world_size)  # before other processes are started
         self.speaks = fabric.is_global_zero
         if fabric.world_size > 1:
             from ebm.training.peers import Peers
 
+            # For the processes started here: what torch says of lost connections is not for users.
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
             fabric.launch()
             self.speaks = fabric.is_global_zero
             self.peers = Peers(fabric, _end)
@@ -53,8 +65,11 @@ class OneVoice:
                 self._tell(error, line, code)
             if hushed:
                 raise typer.Exit(code)
-        elif hushed and isinstance(error, KeyboardInterrupt):
-            raise typer.Exit(INTERRUPTED)
+        elif isinstance(error, KeyboardInterrupt):
+            if self.peers is not None:
+                self.peers.tell("interrupted", INTERRUPTED)
+            if hushed:
+                raise typer.Exit(INTERRUPTED)
 
     def _tell(self, error: Exception, line: str, code: int) -> None:
         from ebm.errors import EBMError
@@ -70,4 +85,4 @@ class OneVoice:
 def _end(reason: str, code: int, speaks: bool) -> None:
     if speaks:
         typer.secho(f"error: {' '.join(reason.split())}", err=True, fg="red")
-    os._exit(code or FAILED)  # the main thread may be waiting for the lost one inside a collective operation
+    os._exit(code)  # the main thread may be waiting for the lost one inside a collective operation

@@ -131,7 +131,7 @@ def _train(
             f"{target}: this version is published already; choose another 'version' or --no-publish"
         )
     folder = run_dir or Path("runs") / f"{settings.name}-{settings.version}"
-    fabric = voice.launch(settings.accelerator, settings.precision, devices, nodes)
+    fabric = voice.launch(settings, devices, nodes)
 
     with _stop_on_signal(voice.speaks) as stopped, progress(as_json or not voice.speaks) as bar:
         tasks = {

@@ -109,7 +109,11 @@ class Ranks:
             return
         for value in module.state_dict().values():
             if value.numel():
-                _together(distributed.broadcast, value.data, 0)
+                plain = (
+                    value.detach().contiguous()
+                )  # as messages must be, and weights of convolutions may not
+                _together(distributed.broadcast, plain, 0)
+                value.detach().copy_(plain)
 
     def std(self, x: Tensor) -> Tensor:
         """Standard deviation (...) of the rows x (B, ...) of all ranks together, equally many of each."""
