@@ -139,7 +139,8 @@ def test_nothing_below_the_command_line_imports_it() -> None:
     wrong = [
         module
         for module, targets in IMPORTS.items()
-        if not within(module, "ebm.cli") and any(within(t, "ebm.cli") for t in targets)
+        if not within(module, "ebm.cli") and module != "ebm.__main__"  # which is the command line
+        if any(within(t, "ebm.cli") for t in targets)
     ]
     assert wrong == []
 
