@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 
 # Before torch loads: the tests run small tensors, where a second thread only costs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -39,6 +40,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         reasons["gpu"] = "no CUDA device"
     if not any(shutil.which(name) for name in BROWSERS):
         reasons["browser"] = "no Chromium"
+    if find_spec("ray") is None:
+        reasons["ray"] = "Ray is not installed: pip install -c constraints.txt -e '.[ray]'"
     for item in items:
         for marker, reason in reasons.items():
             if item.get_closest_marker(marker):
