@@ -6,8 +6,9 @@ operations and differ by `await` alone.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -16,7 +17,8 @@ import numpy as np
 import orjson
 
 T = TypeVar("T")
-Steps = Generator["Call", httpx.Response, T]
+# `Call` and `Save` are sent the response, `Pause` the time on the client's clock.
+Steps = Generator["Call | Pause | Save", Any, T]
 
 JSON, NPY, PNG, JPEG = "application/json", "application/x-npy", "image/png", "image/jpeg"
 ARROW, EVENTS = "application/vnd.apache.arrow.stream", "text/event-stream"
@@ -31,6 +33,33 @@ class Call:
     params: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     content: bytes = b""
+    files: Sequence[tuple[str, Any]] = ()  # instead of content: the parts of a form, as httpx takes them
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Wait; what follows has a deadline of its own."""
+
+    seconds: float
+
+
+@dataclass
+class Save:
+    """A request whose answer goes into a file piece by piece (added to it, where the answer is a range), but for JSON.
+
+    etag: of the answer, once it begins.
+    """
+
+    call: Call
+    path: Path
+    etag: str | None = None
+
+    def begin(self, response: httpx.Response) -> str | None:
+        """How to open the file for the rest of this answer; None for JSON, which is read instead."""
+        self.etag = response.headers.get("etag")
+        if response.headers.get("content-type", "").startswith(JSON):
+            return None
+        return "ab" if response.status_code == 206 else "wb"
 
 
 def get(path: str, **params: Any) -> Call:

@@ -3,61 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, closing
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TypeVar
 
 import httpx
 from httpx_sse import EventSource
 from tenacity import AsyncRetrying, Retrying
 
-from ebm.client import batch, catalogue, comparing, composing, explaining, making, restoring, scoring
-from ebm.client.calls import Call, Steps
+from ebm.client import (
+    batch,
+    catalogue,
+    comparing,
+    composing,
+    downloads,
+    explaining,
+    making,
+    restoring,
+    scoring,
+)
+from ebm.client.calls import Call, Pause, Save, Steps
 from ebm.client.connection import DEFAULT_URL, Connection, Operation, checked, failures_named
 from ebm.client.errors import ClientError
 from ebm.client.making import Event, event_of
+from ebm.client.methods import awaited, blocking, streaming, streaming_awaited
 from ebm.client.retries import Retries
 
-P = ParamSpec("P")
 T = TypeVar("T")
-
-
-def _blocking(operation: Callable[P, Steps[T]]) -> Callable[Concatenate[Client, P], T]:
-    @functools.wraps(operation)
-    def method(self: Client, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._run(operation(*args, **kwargs))
-
-    return method
-
-
-def _awaited(
-    operation: Callable[P, Steps[T]],
-) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]:
-    @functools.wraps(operation)
-    async def method(self: AsyncClient, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self._run(operation(*args, **kwargs))
-
-    return method
-
-
-def _streaming(call_of: Callable[P, Call]) -> Callable[Concatenate[Client, P], Iterator[Event]]:
-    @functools.wraps(call_of)
-    def method(self: Client, *args: P.args, **kwargs: P.kwargs) -> Iterator[Event]:
-        return self._stream(call_of(*args, **kwargs))
-
-    return method
-
-
-def _streaming_awaited(
-    call_of: Callable[P, Call],
-) -> Callable[Concatenate[AsyncClient, P], AsyncIterator[Event]]:
-    @functools.wraps(call_of)
-    def method(self: AsyncClient, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Event]:
-        return self._stream(call_of(*args, **kwargs))
-
-    return method
 
 
 class Client(Connection):
@@ -102,8 +75,16 @@ class Client(Connection):
         try:
             call = next(steps)
             while True:
+                if isinstance(call, Pause):
+                    self._sleep(call.seconds)
+                    operation = self._begin(operation)
+                    call = steps.send(self._clock())
+                    continue
                 try:
-                    response = self._send(call, operation)
+                    if isinstance(call, Save):
+                        response = self._save(call, operation)
+                    else:
+                        response = self._send(call, operation)
                 except ClientError as error:
                     call = steps.throw(error)
                 else:
@@ -123,37 +104,54 @@ class Client(Connection):
         retrying = Retrying(sleep=self._sleep, **self.retries.options(operation.deadline, self._clock))
         return retrying(attempt)
 
+    def _save(self, save: Save, operation: Operation) -> httpx.Response:
+        response = self._send(save.call, operation, stream=True)
+        with closing(response), failures_named():
+            mode = save.begin(response)
+            if mode is None:
+                response.read()
+            else:
+                with save.path.open(mode) as file:
+                    for piece in response.iter_bytes():
+                        file.write(piece)
+        return response
+
     def _stream(self, call: Call) -> Iterator[Event]:
         response = self._send(call, self._begin(), stream=True)
         with closing(response), failures_named():
             for event in EventSource(response).iter_sse():
-                yield event_of(event)
+                if event.data:  # a comment that keeps the connection is none
+                    yield event_of(event)
 
-    models = _blocking(catalogue.models)
-    model = _blocking(catalogue.model)
-    limits = _blocking(catalogue.limits)
-    ready = _blocking(catalogue.ready)
-    reload = _blocking(catalogue.reload)
-    drift = _blocking(catalogue.drift)
+    models = blocking(catalogue.models)
+    model = blocking(catalogue.model)
+    limits = blocking(catalogue.limits)
+    ready = blocking(catalogue.ready)
+    reload = blocking(catalogue.reload)
+    drift = blocking(catalogue.drift)
 
-    score = _blocking(scoring.score)
-    compose_score = _blocking(composing.compose_score)
-    classify = _blocking(comparing.classify)
-    compare = _blocking(comparing.compare)
-    explain = _blocking(explaining.explain)
+    score = blocking(scoring.score)
+    compose_score = blocking(composing.compose_score)
+    classify = blocking(comparing.classify)
+    compare = blocking(comparing.compare)
+    explain = blocking(explaining.explain)
 
-    denoise = _blocking(restoring.denoise)
-    impute = _blocking(restoring.impute)
-    impute_draws = _blocking(restoring.impute_draws)
-    generate = _blocking(making.generate)
-    compose_generate = _blocking(composing.compose_generate)
-    generate_stream = _streaming(making.stream)
+    denoise = blocking(restoring.denoise)
+    impute = blocking(restoring.impute)
+    impute_draws = blocking(restoring.impute_draws)
+    generate = blocking(making.generate)
+    compose_generate = blocking(composing.compose_generate)
+    generate_stream = streaming(making.stream)
 
-    submit_job = _blocking(batch.submit)
-    jobs = _blocking(batch.jobs)
-    job = _blocking(batch.job)
-    job_result = _blocking(batch.result)
-    cancel_job = _blocking(batch.cancel)
+    submit_job = blocking(batch.submit)
+    jobs = blocking(batch.jobs)
+    job = blocking(batch.job)
+    wait_for_job = blocking(batch.wait)
+    follow_job = streaming(batch.follow)
+    job_result = blocking(batch.result)
+    job_rejects = blocking(batch.rejects)
+    download_job_result = blocking(downloads.download)
+    cancel_job = blocking(batch.cancel)
 
 
 class AsyncClient(Connection):
@@ -194,8 +192,16 @@ class AsyncClient(Connection):
         try:
             call = next(steps)
             while True:
+                if isinstance(call, Pause):
+                    await self._sleep(call.seconds)
+                    operation = self._begin(operation)
+                    call = steps.send(self._clock())
+                    continue
                 try:
-                    response = await self._send(call, operation)
+                    if isinstance(call, Save):
+                        response = await self._save(call, operation)
+                    else:
+                        response = await self._send(call, operation)
                 except ClientError as error:
                     call = steps.throw(error)
                 else:
@@ -215,36 +221,54 @@ class AsyncClient(Connection):
         retrying = AsyncRetrying(sleep=self._sleep, **self.retries.options(operation.deadline, self._clock))
         return await retrying(attempt)
 
+    async def _save(self, save: Save, operation: Operation) -> httpx.Response:
+        response = await self._send(save.call, operation, stream=True)
+        async with aclosing(response):
+            with failures_named():
+                mode = save.begin(response)
+                if mode is None:
+                    await response.aread()
+                else:
+                    with save.path.open(mode) as file:
+                        async for piece in response.aiter_bytes():
+                            file.write(piece)
+        return response
+
     async def _stream(self, call: Call) -> AsyncIterator[Event]:
         response = await self._send(call, self._begin(), stream=True)
         # httpx's AsyncClient closes a response by `aclose`, as contextlib.aclosing expects.
         async with aclosing(response):
             with failures_named():
                 async for event in EventSource(response).aiter_sse():
-                    yield event_of(event)
+                    if event.data:
+                        yield event_of(event)
 
-    models = _awaited(catalogue.models)
-    model = _awaited(catalogue.model)
-    limits = _awaited(catalogue.limits)
-    ready = _awaited(catalogue.ready)
-    reload = _awaited(catalogue.reload)
-    drift = _awaited(catalogue.drift)
+    models = awaited(catalogue.models)
+    model = awaited(catalogue.model)
+    limits = awaited(catalogue.limits)
+    ready = awaited(catalogue.ready)
+    reload = awaited(catalogue.reload)
+    drift = awaited(catalogue.drift)
 
-    score = _awaited(scoring.score)
-    compose_score = _awaited(composing.compose_score)
-    classify = _awaited(comparing.classify)
-    compare = _awaited(comparing.compare)
-    explain = _awaited(explaining.explain)
+    score = awaited(scoring.score)
+    compose_score = awaited(composing.compose_score)
+    classify = awaited(comparing.classify)
+    compare = awaited(comparing.compare)
+    explain = awaited(explaining.explain)
 
-    denoise = _awaited(restoring.denoise)
-    impute = _awaited(restoring.impute)
-    impute_draws = _awaited(restoring.impute_draws)
-    generate = _awaited(making.generate)
-    compose_generate = _awaited(composing.compose_generate)
-    generate_stream = _streaming_awaited(making.stream)
+    denoise = awaited(restoring.denoise)
+    impute = awaited(restoring.impute)
+    impute_draws = awaited(restoring.impute_draws)
+    generate = awaited(making.generate)
+    compose_generate = awaited(composing.compose_generate)
+    generate_stream = streaming_awaited(making.stream)
 
-    submit_job = _awaited(batch.submit)
-    jobs = _awaited(batch.jobs)
-    job = _awaited(batch.job)
-    job_result = _awaited(batch.result)
-    cancel_job = _awaited(batch.cancel)
+    submit_job = awaited(batch.submit)
+    jobs = awaited(batch.jobs)
+    job = awaited(batch.job)
+    wait_for_job = awaited(batch.wait)
+    follow_job = streaming_awaited(batch.follow)
+    job_result = awaited(batch.result)
+    job_rejects = awaited(batch.rejects)
+    download_job_result = awaited(downloads.download)
+    cancel_job = awaited(batch.cancel)

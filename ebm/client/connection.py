@@ -80,9 +80,10 @@ class Connection:
             other.retries = retries
         return other
 
-    def _begin(self) -> Operation:
+    def _begin(self, before: Operation | None = None) -> Operation:
+        """A new operation, or the same with its time begun anew."""
         deadline = None if self.timeout is None else self._clock() + self.timeout
-        return Operation(uuid.uuid4().hex, deadline)
+        return Operation(before.request_id if before else uuid.uuid4().hex, deadline)
 
     def _request(self, call: Call, operation: Operation) -> dict[str, Any]:
         """What httpx needs for one attempt.
@@ -104,6 +105,7 @@ class Connection:
             "params": dict(call.params) or None,
             "headers": headers,
             "content": call.content or None,
+            "files": list(call.files) or None,
             "timeout": httpx.Timeout(read, connect=CONNECT_S, pool=CONNECT_S),
         }
 

@@ -11,6 +11,7 @@ import pytest
 
 from ebm.client import AsyncClient, Client
 
+STREAMS = ("generate_stream", "follow_job")
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
@@ -43,7 +44,7 @@ class Caller:
         settings = {
             name: options.pop(name)
             for name in ("timeout", "retries", "api_key", "base_url")
-            if name in options
+            if name in options and (name, method) != ("timeout", "wait_for_job")  # which has its own
         }
 
         def record(request: httpx.Request) -> httpx.Response:
@@ -54,12 +55,12 @@ class Caller:
         if self.kind == "sync":
             with Client(transport=transport, clock=self.clock, sleep=self.clock.sleep, **settings) as client:
                 found = getattr(client, method)(*args, **options)
-                return list(found) if method.endswith("_stream") else found
+                return list(found) if method in STREAMS else found
 
         async def run() -> Any:
             sleep = self.clock.sleep_async
             async with AsyncClient(transport=transport, clock=self.clock, sleep=sleep, **settings) as client:
-                if method.endswith("_stream"):
+                if method in STREAMS:
                     return [event async for event in getattr(client, method)(*args, **options)]
                 return await getattr(client, method)(*args, **options)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import STREAMS
 
 import ebm.client
 from ebm.client import AsyncClient, Client
@@ -32,7 +33,7 @@ def test_both_clients_have_the_same_methods_and_signatures() -> None:
         sync, later = getattr(Client, name), getattr(AsyncClient, name)
         assert inspect.signature(sync) == inspect.signature(later), name
         assert sync.__doc__, name
-        assert inspect.iscoroutinefunction(later) == (name != "generate_stream"), name
+        assert inspect.iscoroutinefunction(later) == (name not in STREAMS), name
 
 
 @pytest.mark.parametrize("name", ["fprr", "rows_"])
