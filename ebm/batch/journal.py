@@ -92,6 +92,12 @@ class Journal:
                 if entry is not None:
                     self.entries[int(found[1])] = _entry(entry)
 
+    def tidy(self) -> None:
+        """Remove what processes that died had begun to write. Not while others may be at it."""
+        for child in self.place.iterdir() if self.place.path is not None else ():
+            if child.name.endswith(".tmp"):
+                child.remove()
+
     def record(self, entry: Entry, tally: dict[str, Any] | None) -> None:
         """Note that a chunk is durable, which makes it so."""
         values = {**vars(entry), "start": list(entry.start), "end": list(entry.end), "tally": tally}

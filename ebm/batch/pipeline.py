@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
-AHEAD = 2  # blocks in memory that wait, before and behind the computation
+AHEAD, BEHIND = 2, 1  # blocks in memory that wait, before and behind the computation
 
 
 def pipelined(
@@ -18,8 +18,7 @@ def pipelined(
 ) -> Iterator[C]:
     """What `write` returns of each item, in order.
 
-    Whatever fails in a thread is raised here. When the caller stops early, what is being written is finished, and what
-    is only computed is forgotten.
+    Whatever fails in a thread is raised here. When the caller stops early, what is computed is still written.
 
     Args:
         before: called before each computation; may raise to stop.
@@ -39,12 +38,12 @@ def pipelined(
             before()
             behind.append(writer.submit(write, compute(item)))
             del item
-            while behind and (len(behind) > AHEAD or behind[0].done()):
+            while behind and (len(behind) > BEHIND or behind[0].done()):
                 yield behind.popleft().result()
         while behind:
             yield behind.popleft().result()
     finally:
         reader.shutdown(wait=False, cancel_futures=True)
         # An interrupted run leaves no half of a part, and no thread that still writes.
-        writer.shutdown(wait=True, cancel_futures=True)
+        writer.shutdown(wait=True)
         reader.shutdown(wait=True)

@@ -24,6 +24,7 @@ from ebm.batch.target import Target
 from ebm.batch.work import Part, Work
 from ebm.data.streams.place import Place
 
+COPY = "assembled.json"  # of the summary, on its way
 SLICE = 1 << 22  # bytes copied at a time
 
 
@@ -88,7 +89,8 @@ def publish(target: Target, journal: Journal, summary: dict[str, Any], keep_summ
         if whole.exists():
             whole.rename_to(target.place)
         if keep_summary:
-            write_json(target.summary.parent, target.summary.name, summary)
+            write_json(staging, COPY, summary)
+            staging.joinpath(COPY).rename_to(target.summary)
         else:
             target.summary.remove()
         journal.clear()

@@ -137,12 +137,15 @@ class BatchRun:
 
         def check() -> None:
             if should_stop is not None and should_stop():
-                raise Cancelled(f"stopped after {self.rows_done:,} rows")
+                raise Cancelled
 
         def compute(item: tuple[int, Block]) -> tuple[int, Block, Part]:
             return *item, self._compute(*item)
 
-        yield from pipelined(self._missing(), compute, lambda made: self._write(*made), check)
+        try:
+            yield from pipelined(self._missing(), compute, lambda made: self._write(*made), check)
+        except Cancelled:
+            raise Cancelled(f"stopped after {self.rows_done:,} rows") from None
 
     def todo(self) -> Iterator[tuple[int, Mark]]:
         """The chunks that are not durable, for `do`.

@@ -79,12 +79,14 @@ class Staging:
         self.journal.claim(self.run, {**self.facts, "spec": spec_json(self.spec)})
 
     def require_lock(self) -> None:
-        """Raises Busy where another process has it."""
+        """Take the lock, and tidy up after whoever had it before. Raises Busy where another process has it."""
         if not self.mine:
             self._try_lock()
             if not self.mine:
                 raise self.busy()
             self.journal.refresh()
+        with naming_failures(self.place):
+            self.journal.tidy()
 
     def clear(self) -> None:
         """Remove the folder, and with it the lock."""

@@ -84,7 +84,7 @@ def score(
 
     from ebm.cli.output import write_table
     from ebm.cli.rows import own_columns, read_rows, replace_columns
-    from ebm.cli.score import for_json, score_in_chunks
+    from ebm.cli.scores import for_json, score_in_chunks
 
     first = next((d for d in composition.detectors if d.columns is not None), composition.detectors[0])
     rows = read_rows(file, first.columns, first.input_shape, first.manifest.input)

@@ -1,41 +1,49 @@
-"""`ebm score`: a file in, the same file with energies and p-values out."""
+"""`ebm score`: a file of any size in, the same rows with energies and p-values out."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from ebm.cli.batch import Engine, run_shown, terminated
 from ebm.cli.common import (
     DEFAULT_MODELS,
     AsJson,
     Device,
     Model,
     ModelsDir,
-    check_output,
+    model_path,
     open_detector,
     print_json,
-    progress,
     say,
 )
 from ebm.errors import BadInput
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from ebm.batch.spec import BatchSpec
     from ebm.detector import Detector
 
-CHUNK = 4096  # rows between two updates of the bar; bounds memory, not results
+SHOWN = 5  # of the worst rows
 
 
 def score(
     model: Model,
     file: Annotated[
-        Path, typer.Argument(help="Rows: CSV, Parquet, npy, npz; a PNG or JPEG, or a folder of them.")
+        str,
+        typer.Argument(
+            help="Rows: CSV, Parquet, Arrow, npy, npz, or a folder of such; PNG or JPEG, or a folder or zip of them. "
+            "A path or a URL (s3://, gs://, https://)."
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="CSV or Parquet file; CSV to stdout if not given.")
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File (.csv, .csv.gz, .parquet, .arrow, .npy), or a folder of parts (no suffix); path or URL. "
+            "CSV to stdout if not given.",
+        ),
     ] = None,
     fpr: Annotated[
         float | None, typer.Option(help="Flag rows with p_value <= FPR; default: the model's own rate.")
@@ -43,13 +51,43 @@ def score(
     fdr: Annotated[
         float | None, typer.Option(help="Flag so that at most this share of the flagged is normal.")
     ] = None,
+    format: Annotated[
+        Literal["parquet", "csv", "arrow", "npy"], typer.Option(help="Of the parts of a folder.")
+    ] = "parquet",
+    chunk_rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="Rows read, scored and made durable together; default: about 2^23 numbers."),
+    ] = None,
+    on_error: Annotated[
+        Literal["reject", "fail"] | None,
+        typer.Option(
+            help="Rows that cannot be scored: list them in a file of rejects, or fail at the first. "
+            "Default: reject with -o, fail without."
+        ),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Do not go on with what an interrupted run left; drop it.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a folder that is the output of an earlier run.")
+    ] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary/--no-summary", help="Leave OUTPUT.summary.json beside a single file.")
+    ] = True,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of one computation; default: all cores.")
+    ] = None,
+    engine: Annotated[Engine, typer.Option(help="ray: spread the chunks over a Ray cluster.")] = "local",
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster; default: this machine.")] = None,
+    actors: Annotated[int | None, typer.Option(min=1, help="Ray: processes that hold the model.")] = None,
     models: ModelsDir = DEFAULT_MODELS,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Score rows: energy, anomaly_score (higher = more anomalous), p_value and is_anomaly beside each.
 
-    The output has the input's own columns, in the input's order, plus these four.
+    The output has the input's own columns, in the input's order, plus these four; they are empty for rows that cannot
+    be scored. Memory does not grow with the file. What was interrupted goes on where it was: run the same command.
 
     Example: ebm score breast-cancer rows.csv -o scored.parquet --fpr 0.01
     """
@@ -58,88 +96,59 @@ def score(
     for name, rate in (("--fpr", fpr), ("--fdr", fdr)):
         if rate is not None and not 0 < rate < 1:
             raise BadInput(f"{name} must lie between 0 and 1, got {rate:g}")
+    if engine == "ray" and output is None:
+        raise BadInput("--engine ray needs --output")
+    from ebm.batch.spec import BatchSpec, ScoreOptions
+
+    spec = BatchSpec(
+        model=str(model_path(model, models)),
+        input=file,
+        output=output or "-",
+        options=ScoreOptions(fpr=fpr, fdr=fdr),
+        format=format,
+        rows_per_chunk=chunk_rows,
+        on_error=on_error or ("reject" if output is not None else "fail"),
+        device=device,
+        overwrite=overwrite,
+        summary=summary,
+    )
     if output is not None:
-        check_output(output, (".csv", ".parquet"))
+        from ebm.batch.target import Target
 
+        Target.of(spec)  # refused before the model is loaded
     detector = open_detector(model, models, device, as_json=as_json)
-    from ebm.cli.output import write_table
-    from ebm.cli.rows import own_columns, read_rows, replace_columns
+    if threads is not None:
+        import torch
 
-    rows = read_rows(file, detector.columns, detector.input_shape, detector.manifest.input)
-    if fpr is None and fdr is None:
-        fpr = detector.manifest.calibration.default_fpr
-    scores = score_in_chunks(detector, rows.values, fpr, fdr, as_json)
-    note = detector.calibration.note(fpr=fpr, fdr=fdr, rows=len(rows.values))
-    if note and not as_json:
-        say(f"note: {note}")
-    flagged = int(scores["is_anomaly"].sum())
+        torch.set_num_threads(threads)
+    if output is None:
+        from ebm.cli.stream import score_to_stdout
 
-    if output is None and as_json:
-        print_json({**_about(detector, fpr, fdr, note), **for_json(scores)})
+        with terminated():
+            score_to_stdout(spec, detector, as_json)
         return
-    table = rows.table if rows.table is not None else own_columns(rows.values, detector.columns)
-    write_table(replace_columns(table, scores), output)
+    run: dict[str, Any] = {"fresh": fresh, "engine": engine, "address": address, "actors": actors}
+    found = run_shown(spec, detector, "scoring", as_json=as_json, **run)
     if as_json:
-        summary = {"rows": len(rows.values), "anomalies": flagged, "output": str(output)}
-        print_json({**_about(detector, fpr, fdr, note), **summary})
-    elif output is not None:
-        rate = f"fpr {fpr:g}" if fdr is None else f"fdr {fdr:g}"
-        say(f"{output}: {len(rows.values)} rows, {flagged} anomalies at {rate}")
+        print_json({**found, **{k: found["output"][k] for k in ("parts", "bytes")}, "output": output})
+    else:
+        tell(spec, detector, found)
 
 
-def score_in_chunks(
-    detector: Detector, values: np.ndarray, fpr: float | None, fdr: float | None, as_json: bool
-) -> dict[str, np.ndarray]:
-    """energy, anomaly_score, p_value and is_anomaly of all rows, under a progress bar."""
-    import numpy as np
-
-    from ebm.calibration import benjamini_hochberg
-
-    names = ("energy", "anomaly_score", "p_value")
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    with progress(as_json) as bar:
-        task = bar.add_task("scoring", total=len(values))
-        for start in range(0, len(values), CHUNK):
-            try:
-                chunk = detector.score(values[start : start + CHUNK])
-            except BadInput as error:
-                if error.row is None or start == 0:
-                    raise
-                # The detector counts rows from the start of the chunk.
-                message = str(error).replace(f"row {error.row}", f"row {start + error.row}", 1)
-                raise BadInput(message, row=start + error.row, column=error.column) from None
-            for name in names:
-                parts[name].append(getattr(chunk, name))
-            bar.update(task, advance=len(chunk.energy))
-    scores = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    p = scores["p_value"]
-    # Over all rows at once: a false discovery rate by chunk would be another rate.
-    scores["is_anomaly"] = benjamini_hochberg(p, fdr) if fdr is not None else p <= (fpr or 0.0)
-    return scores
-
-
-def _about(detector: Detector, fpr: float | None, fdr: float | None, note: str | None) -> dict:
-    return {
-        "model": detector.name,
-        "version": detector.version,
-        "higher_is_more_anomalous": True,
-        "fpr": fpr,
-        "fdr": fdr,
-        "note": note,
-    }
-
-
-def for_json(scores: dict[str, np.ndarray]) -> dict:
-    """Columns as lists; JSON has no infinity, so such energies are null and their rows are named."""
-    import numpy as np
-
-    out: dict = {}
-    lost = np.zeros(len(scores["p_value"]), dtype=bool)
-    for name, values in scores.items():
-        finite = np.isfinite(values)
-        lost |= ~finite
-        cells = values.tolist()
-        out[name] = [c if ok else None for c, ok in zip(cells, finite, strict=True)]
-    if lost.any():
-        out["non_finite_rows"] = np.flatnonzero(lost).tolist()
-    return out
+def tell(spec: BatchSpec, detector: Detector, found: dict[str, Any]) -> None:
+    """The summary for people, on stderr."""
+    if found["note"]:
+        say(f"note: {found['note']}")
+    rate = f"fpr {found['fpr']:g}" if found["fdr"] is None else f"fdr {found['fdr']:g}"
+    say(f"{spec.output}: {found['rows']:,} rows, {found['anomalies']:,} anomalies at {rate}")
+    if found["rejected"]:
+        count = "1 row" if found["rejected"] == 1 else f"{found['rejected']:,} rows"
+        say(f"{count} could not be scored: {found['rejects']}")
+    if found["energy"]["finite"]:
+        q, unit = found["energy"]["quantiles"], detector.manifest.calibration
+        half = "beyond float32" if q["0.5"] is None else f"{q['0.5']:.4g}"
+        say(f"energy: median {half}, of normal rows {unit.mean:.4g} on average (sd {unit.sd:.4g})")
+    say(f"drift: {found['drift']['state']}: {found['drift']['verdict']}")
+    worst = [f"{one['row']} (p {one['p_value']:.2g})" for one in found["worst"][:SHOWN]]
+    if worst:
+        say(f"most anomalous rows: {', '.join(worst)}")

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -83,14 +86,17 @@ def test_rates(ebm, rows, tmp_path):
     assert "no row can be flagged" in result.err
 
 
-def test_false_discovery_rate_is_over_the_whole_file_and_not_by_chunk(ebm, tmp_path, monkeypatch):
+def test_false_discovery_rate_is_over_the_whole_file_and_not_by_chunk(ebm, tmp_path):
     values = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     values[:12] += 9
     np.save(tmp_path / "r.npy", values)
     whole = ebm("score", "table", tmp_path / "r.npy", "--json", "--fdr", 0.15, ok=True).json
-    monkeypatch.setattr("ebm.cli.score.CHUNK", 7)
-    chunks = ebm("score", "table", tmp_path / "r.npy", "--json", "--fdr", 0.15, ok=True).json
+    chunks = ebm(
+        "score", "table", tmp_path / "r.npy", "--json", "--fdr", 0.15, "--chunk-rows", 7, ok=True
+    ).json
     assert chunks == whole
+    text = ebm("score", "table", tmp_path / "r.npy", "--fdr", 0.15, "--chunk-rows", 7, ok=True).out
+    assert columns_of(text)["is_anomaly"] == ["true" if a else "false" for a in whole["is_anomaly"]]
     p = np.array(whole["p_value"])
     assert whole["is_anomaly"] == benjamini_hochberg(p, 0.15).tolist() != (p <= 0.15).tolist()
 
@@ -143,8 +149,77 @@ BAD_FILES = {
 def test_bad_files_name_the_culprit_and_write_nothing(ebm, tmp_path, name):
     content, message = BAD_FILES[name]
     (tmp_path / name).write_bytes(content)
-    assert message in ebm("score", "table", tmp_path / name, "-o", tmp_path / "out.csv").error()
+    for more in (["-o", tmp_path / "out.csv", "--on-error", "fail"], ["--json"], []):
+        assert message in ebm("score", "table", tmp_path / name, *more).error()
     assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_rows_that_cannot_be_scored_are_listed_and_the_others_scored(ebm, tmp_path, detector):
+    (tmp_path / "r.csv").write_text('a,"b, c",d\n0.3,0.2,0.1\n1,abc,3\n9,9,9\n1,2\n,0,0\n')
+    result = ebm("score", "table", tmp_path / "r.csv", "-o", tmp_path / "s.csv", ok=True)
+    assert (
+        "5 rows, 1 anomalies" in result.err
+        and f"3 rows could not be scored: {tmp_path}/s.csv.rejects.csv" in result.err
+    )
+    table = columns_of((tmp_path / "s.csv").read_text())
+    assert table["b, c"] == ["0.2", "abc", "9", "", "0"]
+    assert table["is_anomaly"] == ["false", "", "true", "", ""] and table["energy"][1] == ""
+    expected = detector.score(VALUES[:2]).energy
+    np.testing.assert_allclose([float(table["energy"][i]) for i in (0, 2)], expected, rtol=1e-6)
+    lines = (tmp_path / "s.csv.rejects.csv").read_text().splitlines()
+    assert lines == [
+        "row,column,reason",
+        "1,\"b, c\",\"column 'b, c': 'abc' is not a number\"",
+        '3,,"row 3 has 2 cells, the header has 3"',
+        "4,a,column 'a' is missing (NaN)",
+    ]
+    found = json.loads((tmp_path / "s.csv.summary.json").read_text())
+    assert found["rows"] == 5 and found["rejected"] == 3 and found["anomalies"] == 1
+    # Without a file they go nowhere, so the default is to stop; asked to go on, it says how many.
+    assert "row 1, column 'b, c'" in ebm("score", "table", tmp_path / "r.csv").error()
+    streamed = ebm("score", "table", tmp_path / "r.csv", "--on-error", "reject", ok=True)
+    assert columns_of(streamed.out) == table and "3 rows could not be scored" in streamed.err
+    answer = ebm("score", "table", tmp_path / "r.csv", "--on-error", "reject", "--json", ok=True).json
+    assert [one["row"] for one in answer["rejects"]] == [1, 3, 4] and answer["energy"][3] is None
+
+
+def test_json_with_an_output_is_the_summary(ebm, rows, tmp_path):
+    out = tmp_path / "folder"
+    answer = ebm(
+        "score", "table", rows, "-o", out, "--format", "csv", "--chunk-rows", 2, "--json", ok=True
+    ).json
+    assert answer["rows"] == 3 and answer["anomalies"] == 1 and answer["output"] == str(out)
+    assert answer["parts"] == 2 and answer["drift"]["state"] == "unknown" and len(answer["worst"]) == 3
+    assert sorted(p.name for p in out.iterdir()) == ["part-000000.csv", "part-000001.csv", "summary.json"]
+    again = ebm("score", "table", rows, "-o", out, "--format", "csv", "--chunk-rows", 2, ok=True)
+    assert "an earlier run has done all 3 rows" in again.err
+    assert "say overwrite" in ebm("score", "table", rows, "-o", out).error()
+    ebm("score", "table", rows, "-o", out, "--overwrite", ok=True)
+    assert sorted(p.name for p in out.iterdir()) == ["part-000000.parquet", "summary.json"]
+    ebm("score", "table", rows, "-o", tmp_path / "s.npy", "--no-summary", "--threads", 1, ok=True)
+    assert not list(tmp_path.glob("s.npy.*"))
+
+
+def test_interrupted_it_says_what_is_kept_and_goes_on(ebm, published, rows, tmp_path, monkeypatch):
+    from ebm.batch import run as running
+
+    record = running.BatchRun._write
+    monkeypatch.setattr(running.BatchRun, "_write", lambda self, index, *rest: terminate(self, index, *rest))
+
+    def terminate(self, index, *rest):
+        done = record(self, index, *rest)
+        if index == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return done
+
+    result = ebm("score", "table", rows, "-o", tmp_path / "s.csv", "--chunk-rows", 1)
+    assert result.code == 130 and "the same command goes on from there" in result.err
+    assert not (tmp_path / "s.csv").exists()
+    monkeypatch.undo()
+    monkeypatch.setenv("EBM_MODELS", str(published))
+    result = ebm("score", "table", rows, "-o", tmp_path / "s.csv", "--chunk-rows", 1, ok=True)
+    assert "going on at row" in result.err
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 4
 
 
 def test_a_header_that_claims_ten_gigabytes(ebm, tmp_path):
@@ -162,6 +237,9 @@ def test_a_header_that_claims_ten_gigabytes(ebm, tmp_path):
         (("--fpr", "0.1", "--fdr", "0.1"), "not both"),
         (("-o", "nowhere/out.csv"), "nowhere does not exist"),
         (("-o", "out.xlsx"), "must end in .csv or .parquet"),
+        (("-o", "ftp://host/out.csv"), "ftp:// is not a kind of URL"),
+        (("-o", "https://host/out.csv"), "only read"),
+        (("--engine", "ray"), "--engine ray needs --output"),
     ],
 )
 def test_bad_use(ebm, rows, args, message):
@@ -172,7 +250,10 @@ def test_unknown_models_and_files(ebm, rows, tmp_path):
     assert "no model 'other'" in ebm("score", "other", rows).error()
     assert "no version '7'" in ebm("score", "table/7", rows).error()
     assert "no such file" in ebm("score", "table", tmp_path / "none.csv").error()
-    assert "not pictures" in ebm("score", "table", tmp_path).error()
+    (tmp_path / "empty").mkdir()
+    assert "without files" in ebm("score", "table", tmp_path / "empty").error()
+    Image.new("L", (8, 8)).save(tmp_path / "empty" / "a.png")
+    assert "not pictures" in ebm("score", "table", tmp_path / "empty").error()
 
 
 def test_an_output_that_cannot_be_completed_leaves_the_old_one(ebm, tmp_path):
