@@ -14,6 +14,7 @@ from ebm.cli.explain import explain
 from ebm.cli.failure import Commands
 from ebm.cli.generate import generate
 from ebm.cli.impute import impute
+from ebm.cli.jobs import jobs
 from ebm.cli.keys import keys
 from ebm.cli.models import models
 from ebm.cli.score import score
@@ -61,5 +62,6 @@ for command in (train, evaluate, score, explain, denoise, impute, generate):
 app.command(cls=Serve)(serve)
 app.command()(worker)
 app.add_typer(compose, name="compose")
+app.add_typer(jobs, name="jobs")
 app.add_typer(models, name="models")
 app.add_typer(keys, name="keys")

@@ -14,6 +14,8 @@ from pydantic_settings import SettingsError
 from ebm.errors import BadConfig
 from service.settings.settings import FILE_VARIABLE, PREFIX, Settings
 
+OF_COMMANDS = ("EBM_MODELS", "EBM_URL", "EBM_API_KEY")  # variables that are no settings, but read all the same
+
 
 def read_settings(file: Path | None = None, **given: Any) -> Settings:
     """The settings, with `given` before all other sources, and `file` (or the one that EBM_CONFIG names) after all.
@@ -62,5 +64,5 @@ def _read(given: dict[str, Any]) -> Settings:
 
 def unknown_variables() -> list[str]:
     """Environment variables that look like settings and are none: most likely misspelt."""
-    known = {PREFIX + field.upper() for field in Settings.model_fields} | {FILE_VARIABLE, "EBM_MODELS"}
+    known = {PREFIX + field.upper() for field in Settings.model_fields} | {FILE_VARIABLE, *OF_COMMANDS}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)

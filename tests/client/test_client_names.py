@@ -7,10 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from conftest import STREAMS
 
 import ebm.client
 from ebm.client import AsyncClient, Client
+
+STREAMS = ("generate_stream", "follow_job")
 
 
 def test_the_client_needs_no_torch() -> None:

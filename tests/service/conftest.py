@@ -8,18 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
-from anyio.from_thread import start_blocking_portal
 from fake_jobs import FakeJobs
-from fastapi import FastAPI
+from in_process import Client, running
 
 from ebm import artifact
 from ebm.detector import Detector
 from ebm.fitting import fit_detector
 from ebm.training.config import TrainConfig
-from service.app import create_app
 from service.engine import Engine
 from service.settings import Settings
 
@@ -32,37 +29,6 @@ SAMPLER = {
     "step_size": 0.2,
     "n_steps_per_level": 3,
 }
-
-
-class Client:
-    """httpx against an app in this process, without async in the tests."""
-
-    def __init__(self, portal: Any, app: FastAPI):
-        self.portal, self.app = portal, app
-
-    def request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                return await client.request(method, url, **options)
-
-        return self.portal.call(send)
-
-    def get(self, url: str, **options: Any) -> httpx.Response:
-        return self.request("GET", url, **options)
-
-    def post(self, url: str, **options: Any) -> httpx.Response:
-        return self.request("POST", url, **options)
-
-
-@contextlib.contextmanager
-def running(settings: Settings, job_store: Any = None) -> Iterator[Client]:
-    app = create_app(settings, job_store)
-    with (
-        start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(app.router.lifespan_context(app)),
-    ):
-        yield Client(portal, app)
 
 
 def fit_images(version: str, bandwidth: float) -> Detector:

@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import orjson
-from conftest import running
 from fake_jobs import FakeJobs
+from in_process import running
 
 from service.api_keys import digest
 from service.settings import Settings
