@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ebm.cli.chunks import ChunkRows, Fresh, Overwrite, PartsFormat, check_place
 from ebm.cli.common import (
     DEFAULT_MODELS,
     AsJson,
     Device,
     Model,
     ModelsDir,
-    Output,
     Seed,
     check_can,
     check_numbers,
     check_output,
     drive,
+    model_path,
     open_detector,
     print_json,
     say,
@@ -32,7 +33,15 @@ if TYPE_CHECKING:
 
 def generate(
     model: Model,
-    output: Output,
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File (.npy, .csv, .csv.gz, .parquet, .arrow, .png), or a folder of parts (no suffix); path or URL. "
+            "It appears only when complete.",
+        ),
+    ],
     n: Annotated[int, typer.Option("-n", "--n", min=1, help="How many samples.")] = 16,
     seed: Seed = 0,
     n_steps: Annotated[
@@ -44,27 +53,65 @@ def generate(
     keep_every: Annotated[
         int, typer.Option(min=0, help="Keep every so many-th step in <OUT>.snapshots.npy; 0: none.")
     ] = 0,
+    format: PartsFormat = "parquet",
+    chunk_rows: ChunkRows = None,
+    fresh: Fresh = False,
+    overwrite: Overwrite = False,
     models: ModelsDir = DEFAULT_MODELS,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Draw new samples that look normal to the model.
 
-    The output's suffix says its form: .npy, .csv, .parquet, or .png (a grid; image models only). Snapshots
-    have the shape (kept, n, ...).
+    A .png is a grid (image models only). Snapshots have the shape (kept, n, ...). Samples are drawn in groups (1,024,
+    fewer of wide ones): the first with --seed itself, each other with a seed derived from it and its first row's
+    number. What was interrupted goes on where it was. With snapshots, and for a .png, all are drawn together.
 
     Example: ebm generate digits -n 16 -o samples.png --seed 1
     """
-    check_output(output, (".npy", ".csv", ".parquet", ".png"))
+    picture = output.lower().endswith(".png") and "://" not in output
+    if picture or keep_every:
+        check_output(Path(output), (".npy", ".csv", ".parquet", ".png"))
+        detector = open_detector(model, models, device, as_json=as_json)
+        check_can(detector, "generate")
+        how = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
+        _together(detector, Path(output), n, seed, how, as_json)
+        return
+    if step_size is not None and not step_size > 0:
+        raise BadInput(f"step_size must be above 0, got {step_size:g}")
+
+    from ebm.batch.spec import BatchSpec, GenerateOptions
+    from ebm.cli.batch import run_shown
+
+    spec = BatchSpec(
+        model=str(model_path(model, models)),
+        output=output,
+        options=GenerateOptions(n=n, seed=seed, n_steps=n_steps, step_size=step_size),
+        format=format,
+        rows_per_chunk=chunk_rows,
+        device=device,
+        overwrite=overwrite,
+        summary=False,
+    )
+    check_place(spec)
     detector = open_detector(model, models, device, as_json=as_json)
     check_can(detector, "generate")
-    suffix = output.suffix.lower()
-    if suffix == ".png" and detector.kind != "image":
+    found = run_shown(spec, detector, "sampling", fresh=fresh, as_json=as_json)
+    if as_json:
+        about = {"n": n, "parts": found["output"]["parts"], "output": output, "snapshots": None}
+        print_json(found | about)
+    else:
+        say(f"{output}: {n:,} samples, seed {seed}")
+
+
+def _together(
+    detector: Detector, output: Path, n: int, seed: int, how: dict[str, Any], as_json: bool
+) -> None:
+    """All in one chain, as a picture or with snapshots."""
+    if output.suffix.lower() == ".png" and detector.kind != "image":
         raise BadInput(f"{output}: model {detector.name} has rows, not pictures; use .csv, .parquet or .npy")
     check_numbers(detector, output)
-
-    steps = detector.generate_steps(n, seed=seed, n_steps=n_steps, step_size=step_size, keep_every=keep_every)
-    made = drive(steps, "sampling", as_json)
+    made = drive(detector.generate_steps(n, seed=seed, **how), "sampling", as_json)
 
     # Before the samples: whoever sees these finds the snapshots complete.
     snapshots = None if made.snapshots is None else write_snapshots(made.snapshots, output)

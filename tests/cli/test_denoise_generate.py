@@ -158,3 +158,52 @@ def test_bad_sigma(ebm, noisy, tmp_path, args):
 def test_bad_sampler_arguments(ebm, tmp_path):
     assert "step_size" in ebm("generate", "pictures", "-o", tmp_path / "o.npy", "--step-size", 0).error()
     assert ebm("generate", "pictures", "-o", tmp_path / "o.npy", "-n", 0).code == 2
+
+
+def test_bad_rows_are_listed_and_the_others_denoised(ebm, tmp_path):
+    (tmp_path / "rows.csv").write_text('id,a,"b, c",d\n1,0.1,0.2,0.3\n2,9,odd,9\n3,,1,1\n4,1,0,-0.5\n')
+    said = ebm("denoise", "table", tmp_path / "rows.csv", "-o", tmp_path / "out.parquet", ok=True).err
+    assert "out.parquet: 2 denoised" in said and "2 could not be denoised" in said
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table["id"].to_pylist() == ["1", "2", "3", "4"] and table["d"].null_count == 2
+    with (tmp_path / "out.parquet.rejects.csv").open(newline="") as file:
+        assert [line["row"] for line in csv.DictReader(file)] == ["1", "2"]
+    args = ("denoise", "table", tmp_path / "rows.csv", "-o", tmp_path / "none.csv", "--on-error", "fail")
+    assert "rows.csv: row 1, column 'b, c'" in ebm(*args).error()
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_folders_of_parts_go_on_where_they_were(ebm, tmp_path, pictures, published):
+    from ebm.batch.run import BatchRun
+    from ebm.batch.spec import BatchSpec, GenerateOptions
+
+    out = tmp_path / "samples"
+    how = {"options": GenerateOptions(n=9, seed=3), "format": "npy", "rows_per_chunk": 4, "summary": False}
+    with BatchRun.open(BatchSpec(model=str(published / "pictures" / "1"), output=str(out), **how)) as run:
+        steps = run.steps()
+        next(steps)
+        steps.close()
+    args = ("generate", "pictures", "-n", 9, "-o", out, "--seed", 3, "--format", "npy", "--chunk-rows", 4)
+    said = ebm(*args, ok=True).err
+    assert "going on at row " in said and "9 samples, seed 3" in said
+    made = [np.load(path) for path in sorted(out.glob("part-*.npy"))]
+    assert [len(part) for part in made] == [4, 4, 1]
+    np.testing.assert_array_equal(made[0], pictures.generate(4, seed=3).samples)
+    assert "holds the output of an earlier run" in ebm(*args[:-1], 3).error()
+    answer = ebm(*args[:-1], 3, "--overwrite", "--json", ok=True).json
+    assert answer["parts"] == 3 and answer["rows"] == 9 and answer["output"] == str(out)
+
+
+def test_a_folder_of_pictures_to_a_url(ebm, tmp_path, pictures):
+    import fsspec
+
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    (tmp_path / "noisy").mkdir()
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / "noisy" / f"{i}.png")
+    ebm("denoise", "pictures", tmp_path / "noisy", "-o", "memory://made/clean.npy", "--sigma", 0.3, ok=True)
+    with fsspec.open("memory://made/clean.npy", "rb") as file:
+        got = np.load(file)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(got, pictures.denoise(pixels * np.float32(16 / 255), sigma=0.3))
+    grid = ebm("denoise", "pictures", tmp_path / "noisy", "-o", tmp_path / "grid.png", ok=True)
+    assert "3 denoised" in grid.err and (tmp_path / "grid.png").stat().st_size
