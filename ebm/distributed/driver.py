@@ -28,6 +28,7 @@ CONNECT_S = 60.0
 # More chunks than this share blocks: a block is an object of Ray's, and a pool is kept busy by far fewer.
 MAX_BLOCKS = 4096
 OBJECT_STORE = 128 << 20  # bytes, of a Ray of our own; only numbers of chunks pass through it
+_ENDING, _ONE = threading.Event(), threading.Lock()
 
 
 class Order(NamedTuple):
@@ -48,14 +49,19 @@ def main() -> None:
     order = Order(**json.loads(sys.stdin.readline()))
     out = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)  # what Ray prints is no line of ours
-    threading.Thread(target=_leave_with_the_asker, args=(order.folder,), daemon=True).start()
+    watcher = threading.Thread(target=_leave_with_the_asker, args=(order.folder,), daemon=True)
+    watcher.start()
     try:
         _drive(order, out)
         _say(out, {"end": True})
     except BadInput as error:
         _say(out, error_as_json(error))
+    except BrokenPipeError:
+        watcher.join()  # the asker is gone, and the watcher about to end this process
     finally:
         _shutdown()
+        if _ENDING.is_set():
+            watcher.join()
 
 
 def _drive(order: Order, out: IO[str]) -> None:
@@ -128,16 +134,19 @@ def _not_there(address: str | None, out: IO[str]) -> None:
 def _leave_with_the_asker(folder: str) -> None:
     while os.read(0, 1 << 16):
         pass
+    _ENDING.set()
     _shutdown()
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 
 def _shutdown() -> None:
-    """Disconnect; a Ray that this process started ends, with all of its actors."""
+    """Disconnect; a Ray that this process started ends, with all of its actors. Both threads may want it: who comes
+    second waits, for a Ray that is cut off while it ends leaves processes behind."""
     ray = sys.modules.get("ray")
-    if ray is not None and hasattr(ray, "shutdown"):
-        ray.shutdown()
+    with _ONE:
+        if ray is not None and hasattr(ray, "shutdown"):
+            ray.shutdown()
 
 
 def _say(out: IO[str], line: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from ebm.distributed.messages import error_of
 from ebm.errors import EBMError
 
+DRIVER = [sys.executable, "-P", "-m", "ebm.distributed.driver"]
 SHUTDOWN_S = 30.0
 # Ray's sockets lie in its folder, under a name of some 70 characters; the system takes 107 in all.
 LONGEST_TEMPDIR = 24
@@ -42,7 +43,7 @@ class Pool:
         try:
             with open(self._said, "wb") as said:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "ebm.distributed.driver"],
+                    DRIVER,
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=said,
