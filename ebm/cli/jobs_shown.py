@@ -75,10 +75,10 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
         say("no jobs")
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("id", "kind", "model", "state", "done", "input", "created")
+    table = Table(Column("id", no_wrap=True), "kind", "model", "state", "done", "input", "created")
     for job in jobs:
         model = "/".join(filter(None, [job["model"], job["version"]]))
         state = Text(job["state"], style=COLOURS.get(job["state"], ""))
@@ -89,7 +89,7 @@ def print_jobs(jobs: list[dict[str, Any]]) -> None:
             state,
             _how_far(job["progress"]),
             Text(job["input"] or ""),
-            job["created"],
+            job["created"][:16].replace("T", " "),
         )
     Console().print(table)
 

@@ -9,7 +9,19 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
-from ebm.client.calls import EVENTS, JSON, Call, Pause, Steps, document_of, encode_json, get, given, post
+from ebm.client.calls import (
+    EVENTS,
+    JSON,
+    Call,
+    Pause,
+    Steps,
+    document_of,
+    encode_json,
+    get,
+    given,
+    is_document,
+    post,
+)
 from ebm.client.errors import Busy, ClientError, NoAnswer, ServerFailed, TimedOut, Unavailable
 
 Job = dict[str, Any]
@@ -158,7 +170,7 @@ def result(job_id: str, part: str | None = None) -> Steps[bytes]:
         ClientError: the result is no file on the server.
     """
     response = yield Call("GET", result_path(job_id, part))
-    if response.headers.get("content-type", "").startswith(JSON):
+    if is_document(response):
         raise not_a_file(document_of(response))
     return response.content
 

@@ -45,7 +45,8 @@ class Pause:
 
 @dataclass
 class Save:
-    """A request whose answer goes into a file piece by piece (added to it, where the answer is a range), but for JSON.
+    """A request whose answer goes into a file piece by piece (added to it, where the answer is a range), where it is
+    no document.
 
     etag: of the answer, once it begins.
     """
@@ -55,9 +56,9 @@ class Save:
     etag: str | None = None
 
     def begin(self, response: httpx.Response) -> str | None:
-        """How to open the file for the rest of this answer; None for JSON, which is read instead."""
+        """How to open the file for the rest of this answer; None for a document, which is read instead."""
         self.etag = response.headers.get("etag")
-        if response.headers.get("content-type", "").startswith(JSON):
+        if is_document(response):
             return None
         return "ab" if response.status_code == 206 else "wb"
 
@@ -101,6 +102,12 @@ def model_path(model: str, version: str | None = None, operation: str | None = N
     if version is not None:
         path += f"/versions/{quote(version, safe='')}"
     return f"{path}/{operation}" if operation else path
+
+
+def is_document(response: httpx.Response) -> bool:
+    """Whether an answer is JSON about a result, not the result itself."""
+    is_json = response.headers.get("content-type", "").startswith(JSON)
+    return is_json and "content-disposition" not in response.headers
 
 
 def document_of(response: httpx.Response) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ebm.client.batch import not_a_file, result_path
-from ebm.client.calls import JSON, Call, Pause, Save, Steps, document_of
+from ebm.client.calls import Call, Pause, Save, Steps, document_of, is_document
 from ebm.client.errors import ClientError, NoAnswer, TimedOut, Unavailable
 
 ATTEMPTS = 5  # without a byte more
@@ -69,6 +69,5 @@ def _save(url: str, path: Path) -> Steps[dict[str, Any] | None]:
             if failed >= ATTEMPTS:
                 raise
         else:
-            is_json = response.headers.get("content-type", "").startswith(JSON)
-            return document_of(response) if is_json else None
+            return document_of(response) if is_document(response) else None
         yield Pause(PAUSE_S)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from typing import Any
 
 from starlette.requests import Request
 
+from ebm.data.streams.image_source import is_picture
+from ebm.data.streams.open import KINDS, OTHERS, TABLES
 from ebm.errors import BadInput, EBMError
 from service.api_keys import Scope
 from service.auth import may, require
@@ -64,6 +67,8 @@ async def submission_of(
     if asked.kind == "generate" and (asked.input is not None or upload is not None):
         raise BadInput("input: none goes with a job that generates")
     source = upload
+    if upload is not None and asked.kind in ("score", "denoise") and not _readable(upload):
+        raise BadInput(f"file: {PurePosixPath(upload).name}: unknown kind of file; expected {KINDS}")
     if asked.input is not None:
         source = await access.call(access.roots.input, asked.input, tell=tell)
     elif upload is None and asked.kind in ("score", "denoise"):
@@ -81,6 +86,13 @@ async def submission_of(
         engine=asked.engine,
         owner=request.scope.get("api_key"),
     )
+
+
+def _readable(name: str) -> bool:
+    """Whether rows are read from files of such names: else it need not be sent."""
+    last = PurePosixPath(name).name.lower()
+    tables = any(re.search(pattern, last) for pattern, _ in [*TABLES.values(), *OTHERS])
+    return tables or last.endswith(".zip") or is_picture(last)
 
 
 async def _model(request: Request, asked: JobRequest) -> tuple[str | None, bool]:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from ebm.batch import journal
 from ebm.data.streams.places import is_url
 from service import errors
 from service.bodies.media import ARROW_FILE, CSV, NPY, PARQUET
@@ -26,7 +27,7 @@ MEDIA_TYPES = {
     ".npy": NPY,
     ".json": "application/json",
 }
-REJECTS = "rejects.csv"
+REJECTS = "rejects.csv"  # beside a file, after its name
 NO_REJECTS = "row,column,reason\n"
 
 
@@ -112,7 +113,7 @@ def rejects_of(job: Job) -> Found | None:
     if is_url(job.output):
         raise Problem(410, "result-gone", "the rejects are beside the output")
     folder = stat.S_ISDIR(_still(job.output).facts.st_mode)
-    path = f"{job.output}/{REJECTS}" if folder else f"{job.output}.{REJECTS}"
+    path = f"{job.output}/{journal.REJECTS}" if folder else f"{job.output}.{REJECTS}"
     return _still(path) if os.path.lexists(path) else None
 
 

@@ -12,7 +12,8 @@ from service.jobs.places import RESULTS, UPLOADS
 
 
 def shown(job: Job, data_dir: Path) -> dict[str, Any]:
-    """The job as JSON; an upload is upload:NAME, a result that the server keeps result:NAME, in every text."""
+    """The job as JSON; an upload is upload:NAME, a result that the server keeps result:NAME, in every text;
+    the output of training is model:NAME."""
     own = re.escape(str(data_dir)) + "/"
     made = re.compile(rf"{own}(?:({UPLOADS})|{RESULTS})/[^/\s]+/")
     rest = re.compile(own)
@@ -26,6 +27,8 @@ def shown(job: Job, data_dir: Path) -> dict[str, Any]:
         return [mask(item) for item in value] if isinstance(value, list) else value
 
     document = mask(job.model_dump(mode="json"))
+    if job.kind == "train":
+        document["output"] = f"model:{job.model}"
     for field in ("input", "output"):
         if document[field] is not None:
             document[field] = without_credentials(document[field])

@@ -39,7 +39,8 @@ class JobRequest(BaseModel):
 
 
 class JobAnswer(Job):
-    """One job. Files that the server keeps itself are shown as upload:NAME and result:NAME."""
+    """One job. Files that the server keeps itself are shown as upload:NAME and result:NAME, what training publishes as
+    model:NAME."""
 
 
 class JobList(BaseModel):

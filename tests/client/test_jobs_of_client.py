@@ -251,18 +251,23 @@ def test_a_download_goes_on_where_the_connection_broke(call: Any, tmp_path: Path
 
 
 def test_a_folder_is_downloaded_as_one(call: Any, tmp_path: Path) -> None:
-    names = ["part-000000.parquet", "../../evil.parquet"]
+    names = ["part-000000.parquet", "../../evil.parquet", "summary.json"]
     listing = {"output": "/d/x", "model": None, "parts": [{"name": name, "bytes": 1} for name in names]}
 
     def server(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/result"):
             return httpx.Response(200, json=listing)
-        return httpx.Response(200, content=request.url.raw_path)
+        headers = {"content-disposition": "attachment", "content-type": "application/json"}
+        return httpx.Response(200, content=request.url.raw_path, headers=headers)
 
     target = tmp_path / "in" / "out"
     target.parent.mkdir()
     call(server, "download_job_result", "a/1", target)
-    assert sorted(path.name for path in target.iterdir()) == ["evil.parquet", "part-000000.parquet"]
+    assert sorted(path.name for path in target.iterdir()) == [
+        "evil.parquet",
+        "part-000000.parquet",
+        "summary.json",
+    ]
     assert (target / "evil.parquet").read_bytes().endswith(b"/result/..%2F..%2Fevil.parquet")
     assert list(tmp_path.rglob("*.part")) == []
     with pytest.raises(ClientError, match="is there already"):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from job_server import KEYS, SCORE, JobServer, job_server, refused
 
+from ebm.batch.journal import REJECTS
 from service.jobs.job import JobError
 
 ROWS = b"age,income,height\n41,3100,1.75\n"
@@ -111,6 +112,7 @@ def test_a_result_elsewhere_is_named(models_dir: Path, tmp_path: Path) -> None:
 
 def test_training_names_the_model(server: JobServer) -> None:
     url = done(server, kind="train", model="pumps", version="2", options={"preset": "tabular"})
+    assert server.client.get(url).json()["output"] == "model:pumps"
     assert server.client.get(f"{url}/result").json()["model"] == "/v1/models/pumps/versions/2"
     refused(server.client.get(f"{url}/rejects"), 404)
 
@@ -150,7 +152,7 @@ def test_rejects(server: JobServer) -> None:
         assert empty.status_code == 200 and empty.text == "row,column,reason\n"
     results = server.data / "results"
     for path in (*results.glob("*/out.csv"), *(part / "x" for part in results.glob("*/parts"))):
-        rejects = path.parent / ("rejects.csv" if path.name == "x" else "out.csv.rejects.csv")
+        rejects = path.parent / (REJECTS if path.name == "x" else "out.csv.rejects.csv")
         rejects.write_text("row,column,reason\n3,a,not a number\n")
     for url in (file, folder):
         found = server.client.get(f"{url}/rejects")

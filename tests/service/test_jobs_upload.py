@@ -132,6 +132,8 @@ def test_over_the_limit_is_413_and_leaves_nothing(server: JobServer) -> None:
         (FORM.replace(b'name="job"', b'name="jobs"'), "the form's part 'jobs'"),
         (FORM.replace(b"--b--", HEAD[:-2] + b"\r\nx\r\n--b--"), "the form's part 'job'"),
         (FORM.replace(HEAD[: HEAD.index(b"--b", 5)], b""), "the form's part 'file'"),
+        (FORM.replace(b"rows.csv", b"rows.xlsx"), "file: rows.xlsx: unknown kind of file"),
+        (FORM.replace(b'filename="rows.csv"', b'filename=""'), "file: file: unknown kind of file"),
         (FORM.replace(b'{"kind":"score"', b'{"kind":"guess"'), "kind: "),
         (FORM.replace(b'"people"', b'"people","input":"/x"'), "input: there is a file, too"),
         (FORM.replace(b'{"kind"', b'{"a":"' + b"x" * 2**21 + b'","kind"'), "longer than"),
