@@ -23,7 +23,7 @@ sys.path.insert(0, str(DEPLOY))
 from replicas import INITDB, NGINX, POSTGRES, service
 
 WITHIN_S = 120.0
-ROWS = 60_000
+ROWS = 100_000
 
 
 def test_the_script_runs_what_the_profile_runs() -> None:
@@ -136,11 +136,17 @@ def test_the_profile_scores_runs_jobs_and_survives(deployment: Deployment, tmp_p
             time.sleep(0.05)
         deployment.kill("api-1")
         assert [score().status_code for _ in range(30)] == [200] * 30
-        deployment.kill("worker-1")
+        logs = tmp_path / "run" / "logs"
+        workers = [name for name in deployment.pids if name.startswith("worker")]
+        (busy,) = [name for name in workers if first in (logs / f"{name}.log").read_text()]
+        deployment.kill(busy)
         second = proxy.post("/v1/jobs", json={"kind": "generate", "model": "digits", "options": {"n": 5}})
         assert second.status_code == 202, second.text
         found = ended(proxy, first)
-        assert found["state"] == "succeeded", found
+        assert found["state"] == "succeeded", found["error"]
+        (other,) = [name for name in workers if name != busy]
+        assert first in (logs / f"{other}.log").read_text()
+        assert found["attempts"] == 2
         assert found["summary"]["rows"] == ROWS and found["summary"]["rejected"] == 0
         assert ended(proxy, second.json()["id"])["state"] == "succeeded"
 
