@@ -34,6 +34,7 @@ class CsvSource(StreamSource):
     """
 
     kind = "CSV"
+    text = True
 
     def __init__(self, place: Place, header: bool | None = None):
         self.gzipped = place.name.lower().endswith(".gz")

@@ -39,7 +39,7 @@ class PartsSource(StreamSource):
         for part, name in zip(self.parts, listing.names, strict=True):
             part.name = f"{listing.folder.name}/{name}"
         first = self.parts[0]
-        self.kind, self.columns = first.kind, first.columns
+        self.kind, self.columns, self.text = first.kind, first.columns, first.text
         self.random_access = all(part.random_access for part in self.parts)
         counts = [part.n_rows for part in self.parts if part.n_rows is not None]
         if counts and len(counts) < len(self.parts):

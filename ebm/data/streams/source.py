@@ -68,6 +68,9 @@ class StreamSource(ABC):
     """
 
     kind: str  # for messages: "a readable ... file"
+    text: bool = (
+        False  # whether all cells are text, as in CSV, so that what they mean is still to be found out
+    )
 
     def __init__(
         self,

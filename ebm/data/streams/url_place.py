@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from typing import Any, BinaryIO, cast
 
 import fsspec
 import httpx
 
-from ebm.data.streams.place import Mode, Place, one_line, without_credentials
+from ebm.data.streams.place import Mode, Place, without_credentials
+from ebm.data.streams.url_errors import named
+from ebm.data.streams.url_file import UrlFile
 from ebm.errors import BadInput
 
 # What may be opened, and what must be installed for it. fsspec knows many more, some of which lead back to local files.
@@ -102,7 +103,7 @@ class UrlPlace(Place):
             elif mode == "rb" and self.suffix in SCATTERED:
                 options["cache_type"] = "none"
             file = self.fs.open(self.key, "rb" if mode == "rb" else "wb", **options)
-            return cast(BinaryIO, UrlFile(self, file))
+            return cast(BinaryIO, UrlFile(file, self.url, DRIVERS[self.scheme]))
 
     @cached_property
     def _sends_ranges(self) -> bool:
@@ -194,89 +195,8 @@ class UrlPlace(Place):
         with self._named():
             return dict(self.fs.info(self.key))
 
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """Whatever a driver raises, as BadInput that names the place and shows no credentials."""
-        try:
-            yield
-        except BadInput:
-            raise
-        except ImportError:
-            raise BadInput(
-                f"{self}: {self.scheme}:// needs another package: pip install {DRIVERS[self.scheme]}"
-            ) from None
-        except Exception as error:  # drivers have exceptions of their own, by the dozen
-            raise BadInput(f"{self}: {_reason(error, self.url)}") from None
-
-
-class UrlFile(io.RawIOBase):
-    """An open file behind a URL. What fails while it is read or written is BadInput that names the place; a `with`
-    block that fails does not leave half a file."""
-
-    def __init__(self, place: UrlPlace, file: Any):
-        self.place, self.file = place, file
-
-    def readable(self) -> bool:
-        return bool(self.file.readable())
-
-    def writable(self) -> bool:
-        return bool(self.file.writable())
-
-    def seekable(self) -> bool:
-        # fsspec says so of a file of unknown size, too, which is one long answer.
-        return bool(self.file.seekable()) and getattr(self.file, "size", 0) is not None
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        parts: list[bytes] = []
-        left = -1 if size is None else size
-        with self.place._named():
-            # One long answer comes in pieces as they arrive; whoever reads takes few bytes for the end.
-            while left and (part := bytes(self.file.read(left))):
-                parts.append(part)
-                left = left - len(part) if left > 0 else left
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def readinto(self, buffer: Any, /) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def write(self, data: Any, /) -> int:
-        with self.place._named():
-            return int(self.file.write(data))
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        if not self.seekable():
-            raise BadInput(f"{self.place}: the server sends this from its beginning only; download it first")
-        with self.place._named():
-            return int(self.file.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self.file.tell())
-
-    def flush(self) -> None:
-        """Nothing: what a driver sends before the end may not be smaller than a part of its own."""
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            with self.place._named():
-                self.file.close()
-
-    def discard(self) -> None:
-        """Close without a trace of what was written."""
-        if not self.closed:
-            super().close()
-            with suppress(Exception):
-                self.file.discard()
-                self.file.closed = True  # else its own destructor writes what is left
-            if self.place.scheme == "memory":
-                self.place.remove()
-
-    def __exit__(self, kind: Any, *rest: Any) -> None:
-        if kind is not None and self.writable():
-            self.discard()
-        self.close()
+    def _named(self) -> AbstractContextManager[None]:
+        return named(self.url, DRIVERS[self.scheme])
 
 
 def _options(scheme: str) -> dict[str, Any]:
@@ -300,25 +220,3 @@ def _facts(info: dict[str, Any]) -> dict[str, Any]:
         if value is not None:
             facts[label] = str(value)
     return facts
-
-
-def _reason(error: BaseException, url: str) -> str:
-    cause = error.__cause__
-    status = getattr(cause, "status", None) or getattr(error, "status", None)
-    if status:
-        return f"the server answers {status}"
-    if isinstance(error, FileNotFoundError):
-        # fsspec says so of a server that is not there, too.
-        return (
-            "no such file" if cause is None or isinstance(cause, FileNotFoundError) else _scrubbed(cause, url)
-        )
-    if isinstance(error, PermissionError):
-        return "access is refused"
-    return _scrubbed(error, url)
-
-
-def _scrubbed(error: BaseException, url: str) -> str:
-    """One line of the error; any URL in it without what may be a secret."""
-    text = one_line(str(error).replace(url, without_credentials(url)))
-    text = re.sub(r"\w+://\S+", lambda found: without_credentials(found[0]), text)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -244,6 +244,7 @@ def whole(source: Source, rows: int, start: Mark = START) -> Any:
         assert len(block) == rows if i < len(blocks) - 1 else 0 < len(block) <= rows
         for part in (block.table, block.values):
             assert part is None or len(part) == len(block)
+        assert block.values is None or block.values.dtype.isnative
         at = block.end
     if blocks and blocks[0].values is not None:
         return np.concatenate([block.values for block in blocks if block.values is not None])

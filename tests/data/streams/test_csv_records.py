@@ -60,7 +60,7 @@ def rows_of(text: bytes, take: int, size: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(TEXTS)
-@settings(max_examples=600, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None, derandomize=True)
 def test_rows_are_those_of_a_plain_reading(text: str) -> None:
     expected, _ = plain(text)
     got = record_ends(text.encode(), last=True)
@@ -68,7 +68,7 @@ def test_rows_are_those_of_a_plain_reading(text: str) -> None:
 
 
 @given(TEXTS, st.integers(1, 3), st.integers(1, 9))
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 def test_rows_do_not_depend_on_how_much_is_read(text: str, take: int, size: int) -> None:
     expected, is_open = plain(text)
     with pytest.MonkeyPatch.context() as patch:

@@ -48,6 +48,12 @@ def test_a_row_of_another_width_is_bad_and_null_and_the_others_stay(tmp_path: Pa
         assert again[1].bad[0].row == 3 and again[2].bad[0].row == 4
 
 
+def test_a_mark_of_utf8_before_a_quote(tmp_path: Path) -> None:
+    source = source_of(tmp_path, b'\xef\xbb\xbf"x\ny",1\nz,2\n', header=False)
+    assert next(source.blocks(1)).table["0"].to_pylist() == ["x\ny"]
+    assert [mark.row for mark in source.marks(1)] == [0, 1]
+
+
 def test_all_rows_may_be_bad(tmp_path: Path) -> None:
     (block,) = source_of(tmp_path, b"1,2\n3\n4\n", header=True).blocks(5)
     assert [bad.row for bad in block.bad] == [0, 1]

@@ -102,6 +102,18 @@ def test_what_an_npy_header_claims_is_not_believed(tmp_path: Path) -> None:
         open_source(tmp_path / "rows.npy")
 
 
+def test_an_array_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npy"
+    path.write_bytes(npy(np.zeros((40, 2))))
+    found = open_source(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(
+        BadInput, match=r"rows\.npy: row 30: the data end before the header says so"
+    ) as caught:
+        list(found.blocks(10))
+    assert caught.value.row == 30
+
+
 def test_which_array_of_an_npz(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", a=np.ones((2, 3)), b=np.zeros((4, 3)))
     with pytest.raises(BadInput, match="say which array"):

@@ -11,7 +11,8 @@ import pytest
 from ebm.data.streams import Place, is_url, open_place
 from ebm.data.streams.local_place import LocalPlace
 from ebm.data.streams.place import without_credentials
-from ebm.data.streams.url_place import UrlFile, UrlPlace
+from ebm.data.streams.url_file import UrlFile
+from ebm.data.streams.url_place import UrlPlace
 from ebm.errors import BadInput
 
 
@@ -170,7 +171,7 @@ def test_what_a_driver_raises_is_one_line_without_secrets(call: str, monkeypatch
         getattr(place, call)()
     assert "secret" not in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(BadInput, match="403"):
-        UrlFile(place, Refusing()).read(1)
+        UrlFile(Refusing(), place.url, "x").read(1)
 
 
 def test_a_failed_write_leaves_nothing_behind_a_url() -> None:
