@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ebm.preprocessing.checks import clip_text
 from ebm.preprocessing.columns import CellError, parse_text, plain
 
 pc: Any = pyarrow.compute  # its functions are made at run time
+SLAB = 2048
 Found = dict[int, str]  # what is wrong, by row of the block
 
 
@@ -27,6 +28,29 @@ def numbers_of_text(column: pa.ChunkedArray) -> tuple[np.ndarray, Found]:
         parsed, found = _parse(_with_nulls(cells, NULLS), lambda part: _number(part, ": {} is not a number"))
         return _as_numpy(parsed), found
     return _as_numpy(parsed), {}
+
+
+def matrix(columns: Sequence[np.ndarray | pa.ChunkedArray]) -> np.ndarray:
+    """Columns of numbers without nulls, all (n,), as rows (n, d): of their type where all have one, else float64."""
+    table = pa.table(
+        [pa.array(c) if isinstance(c, np.ndarray) else c for c in columns], names=_names(columns)
+    )
+    types = {field.type for field in table.schema}
+    out = np.empty(
+        (len(table), len(columns)), types.pop().to_pandas_dtype() if len(types) == 1 else np.float64
+    )
+    start = 0
+    # By rows that fit the cache: whole columns would each touch all of `out`.
+    for batch in table.to_batches(max_chunksize=SLAB):
+        rows = out[start : start + len(batch)]
+        for j, column in enumerate(batch.columns):
+            rows[:, j] = column.to_numpy()
+        start += len(batch)
+    return out
+
+
+def _names(columns: Sequence[Any]) -> list[str]:
+    return [str(j) for j in range(len(columns))]
 
 
 def typed_of_text(column: pa.ChunkedArray, kind: str) -> tuple[pa.Array, Found]:

@@ -43,7 +43,7 @@ def write_part(file: BinaryIO, part: Part, kind: Kind, header: bool = True) -> N
                 text.write(lines)
         return
     with table_writer(file, table.schema, kind) as writer:
-        _write(writer, table)
+        append(writer, table)
 
 
 @contextmanager
@@ -60,12 +60,13 @@ def table_writer(file: BinaryIO, schema: pa.Schema, kind: Kind) -> Iterator[Any]
         yield writer
 
 
-def _write(writer: Any, table: pa.Table) -> None:
-    # One row group a part; an Arrow file takes one dictionary for each column.
+def append(writer: Any, table: pa.Table) -> None:
+    """The rows of one part. The same rows give the same bytes, however they were read."""
+    table = table.unify_dictionaries().combine_chunks()  # an Arrow file takes one dictionary for each column
     if isinstance(writer, pq.ParquetWriter):
         writer.write_table(table, row_group_size=max(len(table), 1))
     else:
-        writer.write_table(table.unify_dictionaries().combine_chunks())
+        writer.write_table(table)
 
 
 def read_part(place: Place, kind: Kind) -> Part:
@@ -102,7 +103,7 @@ def join_parts(file: BinaryIO, parts: Iterator[Part], kind: Kind, rows: int) -> 
     else:
         assert first.table is not None
         with table_writer(file, first.table.schema, kind) as writer:
-            _each(first, parts, lambda part: _write(writer, part.table))
+            _each(first, parts, lambda part: append(writer, part.table))
 
 
 def _each(first: Part, others: Iterator[Part], do: Any) -> None:

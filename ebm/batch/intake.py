@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from ebm.batch.cells import Found, numbers_of_text, typed_of_text
+from ebm.batch.cells import Found, matrix, numbers_of_text, typed_of_text
 from ebm.batch.columns import choose, own_columns
 from ebm.data.streams import Bad, Block, Source
 from ebm.data.table import Values, take_rows
@@ -23,6 +23,7 @@ from ebm.preprocessing.checks import column_name
 from ebm.sieve import sieve
 
 pc: Any = pyarrow.compute
+FLOATS = (pa.float32(), pa.float64())
 CSV = (".csv", ".csv.gz")
 
 
@@ -121,21 +122,17 @@ class Intake:
                     note(j, found)
                 typed.append(cells)
             return pa.table(typed, names=names), table, used
-        columns = []
+        columns: list[np.ndarray | pa.ChunkedArray] = []
         for j, name in enumerate(used):
             if self.text:
                 numbers, found = numbers_of_text(table[name])
                 note(j, found)
-            elif table[name].type == pa.float32() and not table[name].null_count:
-                numbers = table[name].to_numpy()
+                columns.append(numbers)
+            elif table[name].type in FLOATS and not table[name].null_count:
+                columns.append(table[name])
             else:
-                numbers = number_column(table[name], name, self.name)
-            columns.append(numbers)
-        same = {column.dtype for column in columns}
-        values = np.empty((len(table), len(columns)), same.pop() if len(same) == 1 else np.float64)
-        for j, column in enumerate(columns):
-            values[:, j] = column
-        return values, table, used
+                columns.append(number_column(table[name], name, self.name))
+        return matrix(columns), table, used
 
     def _sift(
         self, values: Values, at: np.ndarray | None, bad: dict[int, Bad], first: int

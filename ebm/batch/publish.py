@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from ebm.batch.formats import Kind, join_parts, plain_table, read_part, write_part
+from ebm.batch.joining import Joining
 from ebm.batch.journal import (
     HEADER,
     REJECTS,
@@ -40,7 +41,17 @@ def part_name(index: int, kind: Kind) -> str:
     return f"part-{index:06d}.{kind}"
 
 
-def assemble(target: Target, journal: Journal, work: Work) -> tuple[int, int]:
+def joins(target: Target, work: Work) -> bool:
+    """Whether the parts can be joined as they come: on this machine, and where none depends on later ones."""
+    return (
+        target.single
+        and not work.settles
+        and target.place.path is not None
+        and target.kind in ("parquet", "arrow")
+    )
+
+
+def assemble(target: Target, journal: Journal, work: Work, joining: Joining | None) -> tuple[int, int]:
     """Write what will be published into the staging folder; how many parts, of how many bytes in all.
 
     Raises:
@@ -62,6 +73,9 @@ def assemble(target: Target, journal: Journal, work: Work) -> tuple[int, int]:
                 journal.place, name, lambda file, part=part: write_part(file, part, target.kind)
             )
         return len(entries), total
+    joined = None if joining is None else joining.finish(len(entries))
+    if joined is not None:
+        return 1, joined
     name = f"assembled.{target.kind}"
     if staged == target.kind and staged != "npy":  # CSV: its bytes, one part after the other
         return 1, write_whole(journal.place, name, lambda file: _join_bytes(file, journal.place, entries))

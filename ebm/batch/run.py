@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from ebm.batch.chunks import all_alike, missing
 from ebm.batch.formats import Kind, write_part
 from ebm.batch.inputs import open_input, rows_that_fit
+from ebm.batch.joining import Joining
 from ebm.batch.journal import SUMMARY, Entry, write_json, write_whole
 from ebm.batch.kinds import make_work
 from ebm.batch.pipeline import pipelined
-from ebm.batch.publish import assemble, part_name, publish, staged_kind
+from ebm.batch.publish import assemble, joins, part_name, publish, staged_kind
 from ebm.batch.rejects import as_error, reject_lines, rejects_name
 from ebm.batch.spec import BatchSpec
 from ebm.batch.staging import Busy, Staging, discard, facts_of
@@ -56,6 +57,7 @@ class BatchRun:
         self._staging = Staging(spec, target, facts)
         self.journal = self._staging.journal
         self._kind: Kind = staged_kind(target, self.work)
+        self._joining = Joining(self.journal, target.kind) if joins(target, self.work) else None
         self._chunks: int | None = None  # known once the end of the source was seen
         self._hopeless = False
         self._began = time.monotonic()
@@ -142,8 +144,14 @@ class BatchRun:
         def compute(item: tuple[int, Block]) -> tuple[int, Block, Part]:
             return *item, self._compute(*item)
 
+        def write(made: tuple[int, Block, Part]) -> ChunkDone:
+            done = self._write(*made)
+            if self._joining is not None:
+                self._joining.add(done.index, made[2])
+            return done
+
         try:
-            yield from pipelined(self._missing(), compute, lambda made: self._write(*made), check)
+            yield from pipelined(self._missing(), compute, write, check)
         except Cancelled:
             raise Cancelled(f"stopped after {self.rows_done:,} rows") from None
 
@@ -193,7 +201,7 @@ class BatchRun:
             self._check_complete()
             rows = self.rows_done
             summary = self.work.summary(self.journal.tallies(), rows)
-            parts, size = assemble(self.target, self.journal, self.work)
+            parts, size = assemble(self.target, self.journal, self.work, self._joining)
             output = {"path": str(self.target.place), "parts": parts, "bytes": size}
             about = {"model": self.detector.name, "version": self.detector.version, "rows": rows}
             rejects = {
@@ -211,6 +219,8 @@ class BatchRun:
     def close(self) -> None:
         """Let go of the source and the lock. What is durable stays, for whoever goes on."""
         self.source.close()
+        if self._joining is not None:
+            self._joining.drop()
         self._staging.close(self._hopeless)
 
     def __enter__(self) -> BatchRun:

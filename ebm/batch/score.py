@@ -15,9 +15,11 @@ from ebm.batch.summary import benjamini_hochberg_threshold, summary_of
 from ebm.batch.tally import Tally
 from ebm.batch.work import Part
 from ebm.data.streams import Bad, Block, Source
+from ebm.data.table import Values
 from ebm.detector import Detector
 from ebm.errors import BadInput
 
+SLAB = 8192
 NEW = ("energy", "anomaly_score", "p_value", "is_anomaly")
 
 
@@ -40,7 +42,7 @@ class ScoreWork:
         self.threshold = self.fpr
 
     def part(self, block: Block, index: int) -> Part:
-        taken = self.intake.take(block, self.detector.energies)
+        taken = self.intake.take(block, self._energies)
         n, first, bad = len(block), block.start.row, taken.bad
         energy = np.full(n, np.nan, np.float32)
         if taken.result is not None:
@@ -72,6 +74,11 @@ class ScoreWork:
         columns = (energy, score, p)
         new = {name: pa.array(c, mask=mask) for name, c in zip(NEW, columns, strict=False)} | {NEW[3]: flags}
         return Part(table=replace_columns(taken.table, new), **facts)
+
+    def _energies(self, values: Values) -> np.ndarray:
+        """Of rows that fit the cache at a time: their number does not change an energy."""
+        slabs = range(0, len(values), SLAB)
+        return np.concatenate([self.detector.energies(values[at : at + SLAB]) for at in slabs])
 
     def summary(self, tallies: Iterable[dict[str, Any]], rows: int) -> dict[str, Any]:
         tally = Tally.merged(tallies, self.detector.calibration, self.options.worst)

@@ -37,7 +37,7 @@ class Staging:
         # Behind a URL there are no locks: whoever runs two processes on one output there has to know.
         self._lock = None if self.place.path is None else FolderLock(self.place.path)
         self.summary: dict[str, Any] | None = None
-        self.published = self.resumed = False
+        self.published = self.resumed = self._tidy = False
 
     @property
     def mine(self) -> bool:
@@ -85,8 +85,10 @@ class Staging:
             if not self.mine:
                 raise self.busy()
             self.journal.refresh()
-        with naming_failures(self.place):
-            self.journal.tidy()
+        if not self._tidy:
+            with naming_failures(self.place):
+                self.journal.tidy()
+            self._tidy = True
 
     def clear(self) -> None:
         """Remove the folder, and with it the lock."""
