@@ -68,8 +68,9 @@ def agrees(shown: Any, real: Any) -> bool:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with live_server(Settings(models_dir=ROOT / "models", log_level="error")) as url:
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("docs")
+    with live_server(Settings(models_dir=ROOT / "models", data_dir=folder, log_level="error")) as url:
         yield url
 
 
@@ -125,6 +126,7 @@ def test_the_client_document_runs(address: str, monkeypatch: pytest.MonkeyPatch,
     assert list(session["flagged"]["is_anomaly"]) == [True]
     assert session["filled"].notna().all().all()
     assert session["shown"][-1] == "done"
+    assert session["job"]["state"] == "succeeded" and session["scored"].stat().st_size > 0
     assert session["both"][0].rank.tolist() == session["scores"].rank.tolist()
 
 
