@@ -74,8 +74,8 @@ class Postgres:
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off -F"
         self._run("pg_ctl", "-D", self.data, "-l", str(self.folder / "log"), "-w", "-o", options, "start")
 
-    def stop(self) -> None:
-        self._run("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
+    def stop(self, mode: str = "immediate") -> None:
+        self._run("pg_ctl", "-D", self.data, "-m", mode, "-w", "stop")
 
     def fresh(self) -> str:
         """The URL of a new database."""
@@ -99,7 +99,7 @@ class Postgres:
 
     def close(self) -> None:
         with contextlib.suppress(subprocess.CalledProcessError):
-            self.stop()
+            self.stop("fast")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:

@@ -26,7 +26,7 @@ def database(store: Jobs, job_settings: Settings) -> Iterator[Database]:
     found.close()
 
 
-def make(database: Database, executor: str, running: set[str] | None = None, beat_s: float = 5) -> Heartbeat:
+def make(database: Database, executor: str, running: set[str] | None = None, beat_s: float = 1000) -> Heartbeat:
     return Heartbeat(database, executor, ["score"], beat_s, lambda: running or set())
 
 
@@ -61,10 +61,10 @@ def test_jobs_of_a_silent_worker_are_freed_once_and_of_the_living_never(
         one.beat()
     lost = claimed(store, database, tmp_path, "dead")
     kept = claimed(store, database, tmp_path, "alive")
-    silence(database, "dead", 14)
-    silence(database, "alive", 14)
-    assert me.take_over() == 0, "three beats of five seconds are not over"
-    silence(database, "dead", 16)
+    silence(database, "dead", 2900)
+    silence(database, "alive", 2900)
+    assert me.take_over() == 0, "three beats of a thousand seconds are not over"
+    silence(database, "dead", 3100)
     assert me.take_over() == 1 and me.take_over() == 0
     assert state(store, lost) == "queued" and state(store, kept) == "running"
     assert database_row(database, lost).owner_xid is None
@@ -109,9 +109,9 @@ def test_two_take_over_at_once_and_one_gets_it(store: Jobs, database: Database, 
 def test_a_claim_that_its_own_worker_did_not_hear_of_is_freed(
     store: Jobs, database: Database, tmp_path: Path
 ) -> None:
-    unheard = claimed(store, database, tmp_path, "me", since_s=60)
+    unheard = claimed(store, database, tmp_path, "me", since_s=4000)
     fresh = claimed(store, database, tmp_path, "me")
-    runs = claimed(store, database, tmp_path, "me", since_s=60)
+    runs = claimed(store, database, tmp_path, "me", since_s=4000)
     me = make(database, "me", {runs})
     me.beat()
     assert me.take_over() == 1
@@ -159,7 +159,7 @@ def test_jobs_of_an_older_version_wait_for_its_workers_and_are_adopted_when_none
     new.beat()
     new.take_over()
     assert database_row(database, waiting).application_version == "1"
-    silence(database, "old", 60)
+    silence(database, "old", 4000)
     new.take_over()
     for job_id in (waiting, begun):
         row = database_row(database, job_id)
@@ -167,7 +167,7 @@ def test_jobs_of_an_older_version_wait_for_its_workers_and_are_adopted_when_none
     with database.engine.connect() as connection:
         assert connection.execute(sa.select(steps)).all() == []
     monkeypatch.setattr(heartbeat, "VERSION", 1)
-    silence(database, "new", 60)
+    silence(database, "new", 4000)
     make(database, "old").beat()
     make(database, "old").take_over()
     assert database_row(database, waiting).application_version == "2", "never back to an older version"

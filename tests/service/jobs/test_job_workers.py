@@ -142,6 +142,7 @@ def test_a_worker_that_was_paused_leaves_the_job_to_the_one_that_took_it_over(
         assert one.stop() == 0
 
 
+@pytest.mark.slow
 def test_an_orderly_stop_gives_the_job_back_at_once(tmp_path: Path, log: Path) -> None:
     # The beat is so slow that nobody would be missed within this test.
     settings = make_settings(tmp_path, job_heartbeat_s=1000)
@@ -217,6 +218,7 @@ def test_a_job_that_kills_its_workers_is_given_up(tmp_path: Path, log: Path) -> 
     assert "its worker died 5 times" in failed.error.detail
 
 
+@pytest.mark.slow
 def test_broken_connections_do_not_stop_a_job(postgres: Postgres, tmp_path: Path, log: Path) -> None:
     url = postgres.fresh()
     settings = make_settings(tmp_path, url, job_heartbeat_s=2.0)
