@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, BrokenBarrierError, local
 from typing import Any, cast
 
 import pytest
@@ -18,18 +21,27 @@ class Killed(Exception):
 
 
 class Rank:
-    """One of two ranks, which the other waits for; it is killed at its wait number `dies_at`."""
+    """One of two ranks, each a thread. It is killed before deed number `dies_at` of a save: the write of its file, or one
+    of two waits for the other, which waits no more then."""
 
     size = 2
 
-    def __init__(self, rank: int, dies_at: int = 0, told: list[bytes] | None = None):
-        self.rank, self.first, self.dies_at, self.waits = rank, rank == 0, dies_at, 0
-        self.told = [] if told is None else told
+    def __init__(
+        self, rank: int, meetings: Sequence[Barrier] = (), dies_at: int = 0, told: list[bytes] | None = None
+    ):
+        self.rank, self.first, self.meetings, self.dies_at = rank, rank == 0, list(meetings), dies_at
+        self.deeds, self.told = 0, [] if told is None else told
+
+    def deed(self) -> None:
+        self.deeds += 1
+        if self.deeds == self.dies_at:
+            for meeting in self.meetings:  # to come
+                meeting.abort()
+            raise Killed
 
     def wait(self) -> None:
-        self.waits += 1
-        if self.waits == self.dies_at:
-            raise Killed
+        self.deed()
+        self.meetings.pop(0).wait(30)
 
     def from_first(self, content: bytes) -> bytes:
         if self.first:
@@ -51,14 +63,28 @@ def state(step: int, rank: int) -> checkpoint.State:
     return tensors, {"step": step, "rate_scale": 1.0}
 
 
-def save(path: Path, step: int, dies_at: tuple[int, int] = (0, 0)) -> None:
-    """Both ranks, one after the other; rank 0 writes only where rank 1 came to its first wait."""
-    for rank in (1, 0):
+write = checkpoint.save
+
+
+def save(path: Path, step: int, dies: int | None = None, dies_at: int = 0) -> None:
+    """Both ranks at once; rank `dies` is killed."""
+    meetings, current = [Barrier(2), Barrier(2)], local()
+
+    def counted(file: Path, content: checkpoint.State) -> None:
+        current.rank.deed()
+        write(file, content)
+
+    def one(rank: int) -> None:
+        current.rank = Rank(rank, meetings, dies_at if rank == dies else 0)
         try:
-            rank_checkpoint.save(path, state(step, rank), as_ranks(Rank(rank, dies_at[rank])))
-        except Killed:
-            if rank == 1 and dies_at[1] == 1:
-                return
+            rank_checkpoint.save(path, state(step, rank), as_ranks(current.rank))
+        except (Killed, BrokenBarrierError):  # this one, or the other
+            pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rank_checkpoint.checkpoint, "save", counted)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(one, range(2)))
 
 
 def load(path: Path) -> list[checkpoint.State | None]:
@@ -66,31 +92,26 @@ def load(path: Path) -> list[checkpoint.State | None]:
     return [rank_checkpoint.load(path, as_ranks(Rank(rank, told=told))) for rank in range(2)]
 
 
-@pytest.mark.parametrize(
-    ("dies_at", "step"),
-    [((0, 0), 40), ((0, 1), 20), ((1, 1), 20), ((0, 2), 40), ((2, 0), 40), ((2, 2), 40)],
-    ids=[
-        "none",
-        "1 before 0 writes",
-        "both before 0 writes",
-        "1 before it tidies",
-        "0 after it wrote",
-        "both after",
-    ],
-)
-def test_a_kill_leaves_the_files_of_one_step(dies_at: tuple[int, int], step: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dies_at", [1, 2, 3])
+@pytest.mark.parametrize("dies", [0, 1])
+def test_a_kill_leaves_the_files_of_one_step(dies: int, dies_at: int, tmp_path: Path) -> None:
     path = tmp_path / "term.safetensors"
     save(path, 20)
-    save(path, 40, dies_at)
+    save(path, 40, dies, dies_at)
+    steps = []
     for rank, found in enumerate(load(path)):
         assert found is not None
+        step = found[1]["step"]
+        steps.append(step)
         assert found[1] == {"step": step, "rate_scale": 1.0, "devices": 2}
         assert {k: v.tolist() for k, v in found[0].items()} == {
             "energy.w": [step],
             "objective.states": [step, rank],
             "noise": [step, rank],
         }
+    assert steps == ([40, 40] if dies_at == 3 else [20, 20])
     save(path, 60)  # and the next one leaves nothing else
+    assert [found and found[1]["step"] for found in load(path)] == [60, 60]
     assert {p.name for p in tmp_path.iterdir()} == {path.name, "term.rank1.step60.safetensors"}
 
 
@@ -107,7 +128,7 @@ def test_terms_do_not_tidy_away_each_other(tmp_path: Path) -> None:
 
 def test_without_a_file_of_rank_0_the_run_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "term.safetensors"
-    save(path, 20, (0, 1))
+    save(path, 20, 1, 2)
     assert [p.name for p in tmp_path.iterdir()] == ["term.rank1.step20.safetensors"]
     assert load(path) == [None, None]
 
