@@ -24,6 +24,7 @@ from service.drift import Drift, DriftCollector
 from service.engine import Engine
 from service.jobs.job import JobStore
 from service.jobs_http import JobAccess
+from service.jobs_http.gauge import JobsCollector
 from service.overload import Overload
 from service.registry import Loaded, Registry
 from service.routes import (
@@ -94,6 +95,8 @@ def create_app(settings: Settings | None = None, job_store: JobStore | None = No
     metrics, lately = telemetry.Metrics(), Drift(settings.drift_window)
     metrics.add(DriftCollector(lately))
     registry, access = Registry.of(settings), JobAccess.of(settings, job_store)
+    if access is not None:
+        metrics.add(JobsCollector(access))
 
     def set_threads() -> None:
         # Holds for the thread that calls it, hence in the inference threads themselves.

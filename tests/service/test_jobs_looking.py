@@ -242,6 +242,31 @@ def test_the_store_is_closed_with_the_server(models_dir: Path, tmp_path: Path) -
     assert server.store.closed
 
 
+def test_jobs_are_counted_by_kind_and_state(
+    models_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answered = [], threading.Event()
+
+    def counts() -> dict[tuple[str, str], int]:
+        asked.append(1)
+        answered.set()
+        return {("score", "running"): 2}
+
+    store = FakeJobs()
+    monkeypatch.setattr(store, "counts", counts, raising=False)
+    with job_server(models_dir, tmp_path, store) as server:
+        assert "ebm_jobs{" not in server.client.get("/metrics").text
+        assert asked == [], "no database is made for the metrics"
+        server.data.mkdir()
+        server.client.get("/metrics")
+        assert answered.wait(60)
+        for _ in range(1000):  # what the thread said has yet to reach the event loop
+            if "ebm_jobs{" in (text := server.client.get("/metrics").text):
+                break
+        assert 'ebm_jobs{kind="score",state="running"} 2.0' in text
+        assert len(asked) == 1, "no more than every few seconds"
+
+
 def test_limits_are_shown(server: JobServer) -> None:
     found = server.client.get("/v1/limits").json()
     assert found["max_upload_bytes"] == 10 * 2**30 and found["job_queue"] == 1000
