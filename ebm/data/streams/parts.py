@@ -101,11 +101,12 @@ class _PartsReader(Reader):
 
     def take(self, n: int) -> Piece | None:
         piece = self._next(lambda inner: inner.take(n))
-        if piece is None or piece.table is None or self.source.schema in (None, piece.table.schema):
+        schema = self.source.schema
+        if piece is None or piece.table is None or schema is None:
             return piece
-        return piece._replace(
-            table=piece.table.cast(self.source.schema.with_metadata(piece.table.schema.metadata))
-        )
+        if piece.table.schema.equals(schema, check_metadata=True):
+            return piece
+        return piece._replace(table=piece.table.cast(schema))
 
     def skip(self, n: int) -> int:
         return self._next(lambda inner: inner.skip(n)) or 0

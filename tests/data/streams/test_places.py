@@ -174,6 +174,31 @@ def test_what_a_driver_raises_is_one_line_without_secrets(call: str, monkeypatch
         UrlFile(Refusing(), place.url, "x").read(1)
 
 
+class Trickling:
+    """A connection: what has arrived is given, be it less than was asked for."""
+
+    def __init__(self, data: bytes):
+        self.data = data
+
+    def read(self, size: int) -> bytes:
+        part, self.data = (
+            self.data[: min(3, size) if size > 0 else 3],
+            self.data[min(3, size) if size > 0 else 3 :],
+        )
+        return part
+
+    def writable(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_short_read_is_not_the_end() -> None:
+    with UrlFile(Trickling(b"0123456789"), "https://host/a", "x") as file:
+        assert [file.read(7), file.read(1), file.read(), file.read(5)] == [b"0123456", b"7", b"89", b""]
+
+
 def test_a_failed_write_leaves_nothing_behind_a_url() -> None:
     place = open_place(f"memory://{uuid4().hex}/a")
     with pytest.raises(ZeroDivisionError), place.open("wb") as file:
