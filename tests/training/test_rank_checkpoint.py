@@ -21,8 +21,8 @@ class Killed(Exception):
 
 
 class Rank:
-    """One of two ranks, each a thread. It is killed before deed number `dies_at` of a save: the write of its file, or one
-    of two waits for the other, which waits no more then."""
+    """One of two ranks, each a thread. It is killed before deed number `dies_at` of a save: the write of its file, or
+    one of two waits for the other, which waits no more then."""
 
     size = 2
 
