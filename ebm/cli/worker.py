@@ -41,7 +41,7 @@ def worker(
 
     Settings are those of the server (`ebm serve --help`): EBM_DATABASE_URL, EBM_DATA_DIR, EBM_MODELS_DIR, ...
 
-    Example: EBM_DATABASE_URL=postgresql://ebm:secret@db/ebm ebm worker --kinds score,denoise --concurrency score=2
+    Example: ebm worker --kinds score,denoise --concurrency score=2
     """
     from service.settings import read_settings, unknown_variables
     from service.telemetry import configure_logging, flush
