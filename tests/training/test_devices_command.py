@@ -110,6 +110,8 @@ def test_two_devices_leave_one_run_and_one_model(by_two: tuple[Path, dict[str, A
         "chains.safetensors",
         "chains.rank1.step40.safetensors",
     }
+    for file in (folder / "run" / "checkpoints").iterdir():
+        assert len(load_file(file)["objective.states"]) == 32  # of 64 chains
 
 
 @pytest.mark.slow
