@@ -11,7 +11,6 @@ from urllib.parse import quote
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from ebm.batch import journal
 from ebm.data.streams.places import is_url
 from service import errors
 from service.bodies.media import ARROW_FILE, CSV, NPY, PARQUET
@@ -27,7 +26,7 @@ MEDIA_TYPES = {
     ".npy": NPY,
     ".json": "application/json",
 }
-REJECTS = "rejects.csv"  # beside a file, after its name
+REJECTS = "rejects.csv"  # beside a file after its name, in a folder with or without a line before it
 NO_REJECTS = "row,column,reason\n"
 
 
@@ -112,9 +111,10 @@ def rejects_of(job: Job) -> Found | None:
     """The rows that could not be used; None where there were none."""
     if is_url(job.output):
         raise Problem(410, "result-gone", "the rejects are beside the output")
-    folder = stat.S_ISDIR(_still(job.output).facts.st_mode)
-    path = f"{job.output}/{journal.REJECTS}" if folder else f"{job.output}.{REJECTS}"
-    return _still(path) if os.path.lexists(path) else None
+    paths = [f"{job.output}.{REJECTS}"]
+    if stat.S_ISDIR(_still(job.output).facts.st_mode):
+        paths = [f"{job.output}/{name}" for name in (f"_{REJECTS}", REJECTS)]
+    return next((_still(path) for path in paths if os.path.lexists(path)), None)
 
 
 def _files(folder: Path) -> list[os.DirEntry[str]]:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from job_server import KEYS, SCORE, JobServer, job_server, refused
 
-from ebm.batch.journal import REJECTS
 from service.jobs.job import JobError
 
 ROWS = b"age,income,height\n41,3100,1.75\n"
@@ -152,7 +151,7 @@ def test_rejects(server: JobServer) -> None:
         assert empty.status_code == 200 and empty.text == "row,column,reason\n"
     results = server.data / "results"
     for path in (*results.glob("*/out.csv"), *(part / "x" for part in results.glob("*/parts"))):
-        rejects = path.parent / (REJECTS if path.name == "x" else "out.csv.rejects.csv")
+        rejects = path.parent / ("_rejects.csv" if path.name == "x" else "out.csv.rejects.csv")
         rejects.write_text("row,column,reason\n3,a,not a number\n")
     for url in (file, folder):
         found = server.client.get(f"{url}/rejects")
