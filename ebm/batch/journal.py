@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from ebm.batch.lock import NAME as LOCK
 from ebm.data.streams import Mark
 from ebm.data.streams.place import Place
 from ebm.errors import BadInput
@@ -66,9 +67,12 @@ class Journal:
         return None
 
     def claim(self, run: str, facts: dict[str, Any]) -> None:
-        """Begin a run in the folder, which may be missing."""
+        """Begin a run in the folder, which may be missing, or hold what is nobody's."""
         self.place.mkdirs()
         self.entries = {}
+        for child in list(self.place.iterdir()) if self.place.is_dir() else ():
+            if child.name != LOCK:
+                child.remove()
         write_json(self.place, HEADER, {"run": run, "facts": facts})
 
     def clear(self) -> None:
@@ -76,7 +80,7 @@ class Journal:
         self.entries = {}
         if not self.place.is_dir():
             return
-        last = {HEADER: 1, SUMMARY: 2, ".lock": 3}
+        last = {HEADER: 1, SUMMARY: 2, LOCK: 3}
         for child in sorted(self.place.iterdir(), key=lambda one: last.get(one.name, 0)):
             child.remove()
         self.place.remove()

@@ -131,6 +131,10 @@ class Staging:
         if not self.target.single and place.path is not None:
             for name in (HEADER, LOCK):  # what it had left to remove
                 place.joinpath(name).remove()
+        if self.place.is_dir():  # and of the staging folder
+            self._try_lock()
+            if self.mine:
+                self.clear()
         self.summary, self.published = summary, True
         return True
 

@@ -114,6 +114,15 @@ def test_another_run_is_not_gone_on_with(known, source: Path, tmp_path: Path) ->
     check_scores(random_rows(7, 200), known, out)
 
 
+def test_what_is_nobodys_is_not_taken_for_ones_own(known, source: Path, tmp_path: Path) -> None:
+    spec = spec_of(source, tmp_path / "out.csv", rows_per_chunk=50)
+    stopped(spec, known)
+    (tmp_path / "out.csv.partial" / ".run.json").unlink()
+    write_rows(random_rows(9, 120), source)
+    run_batch(spec, detector=known)
+    check_scores(random_rows(9, 120), known, tmp_path / "out.csv")
+
+
 def test_discard_leaves_nothing(known, source: Path, tmp_path: Path) -> None:
     spec = spec_of(source, tmp_path / "out.parquet", rows_per_chunk=50)
     discard(spec)

@@ -143,3 +143,14 @@ def test_urls_are_as_good_as_paths(known: Detector, tmp_path: Path) -> None:
         assert not memory.exists(f"/batch/{name}.partial")
         assert run_batch(spec, detector=known)["rows"] == 300, "published already"
     assert memory.exists("/batch/folder/rejects.csv") and memory.exists("/batch/out.parquet.rejects.csv")
+
+
+def test_a_folder_of_csv_is_one_file(known: Detector, tmp_path: Path) -> None:
+    rows = random_rows(7, 300, bad=0.05)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for at in range(0, 300, 100):
+        cut = Rows(rows.values[at : at + 100], rows.table.slice(at, 100))
+        write_rows(cut, parts / f"part-{at:03d}.csv")
+    run_batch(spec_of(parts, tmp_path / "out.csv", rows_per_chunk=64), detector=known)
+    check_scores(rows, known, tmp_path / "out.csv")

@@ -81,6 +81,22 @@ def test_rows_that_could_not_be_read_are_not_tried(known) -> None:
     assert (len(energies), kept, bad) == (2, [0, 2], list(source.block.bad))
 
 
+def test_bad_rows_of_both_kinds_keep_their_places(known) -> None:
+    table = pa.table({name: [0.0, None, 1.0, np.inf, 2.0] for name in "abc"})
+    energies, kept, bad = taken(known, Rows(table, bad=(Bad(1, "torn"),)))
+    assert kept == [0, 2, 4] and [one.row for one in bad] == [1, 3]
+    assert energies == known.score(np.array([[0.0] * 3, [1] * 3, [2] * 3])).energy.tolist()
+
+
+def test_a_missing_cell_that_is_allowed_does_not_speak_for_others() -> None:
+    rows = np.array([[0.0, np.nan], [2, 3], [5, 1]])
+    nullable = analytic_detector(gaussian([0.0] * 3, [1.0] * 3), Mixed().fit(rows), rows)
+    values = np.array([[1e300, np.nan], [1, np.nan], [np.nan, 1], [np.nan, 2]])
+    _, kept, bad = taken(nullable, Rows(values))
+    assert kept == [1] and [one.row for one in bad] == [0, 2, 3]
+    assert "too large" in bad[0].reason and bad[1].reason == bad[2].reason != bad[0].reason
+
+
 def test_what_only_the_encoding_finds(known) -> None:
     values = np.zeros((6, 3))
     values[2, 1], values[4, 0] = 1e300, np.nan
