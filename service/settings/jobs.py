@@ -61,5 +61,5 @@ class JobSettings(BaseModel):
     )
     ray_address: str | None = Field(
         default=None,
-        description="Ray cluster of jobs with engine ray; not set: RAY_ADDRESS, or one started on the worker's machine",
+        description="Ray cluster of jobs with engine ray; not set: one is started on the worker's machine",
     )
