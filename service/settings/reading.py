@@ -14,7 +14,11 @@ from pydantic_settings import SettingsError
 from ebm.errors import BadConfig
 from service.settings.settings import FILE_VARIABLE, PREFIX, Settings
 
-OF_COMMANDS = ("EBM_MODELS", "EBM_URL", "EBM_API_KEY")  # variables that are no settings, but read all the same
+OF_COMMANDS = (
+    "EBM_MODELS",
+    "EBM_URL",
+    "EBM_API_KEY",
+)  # variables that are no settings, but read all the same
 
 
 def read_settings(file: Path | None = None, **given: Any) -> Settings:

@@ -245,6 +245,9 @@ def test_a_download_goes_on_where_the_connection_broke(call: Any, tmp_path: Path
     )
     call(lambda _: next(changed), "download_job_result", "a/1", target, retries=ONCE)
     assert target.read_bytes() == b"new", "another file than the one begun is taken whole"
+    removed = iter([httpx.Response(200, stream=Broken(b"old"), headers=headers), httpx.Response(410)])
+    with pytest.raises(BadRequest):
+        call(lambda _: next(removed), "download_job_result", "a/1", target, retries=ONCE)
     with pytest.raises(Unavailable):
         call(lambda _: httpx.Response(503), "download_job_result", "a/1", target, retries=ONCE)
     assert list(tmp_path.iterdir()) == [target]

@@ -190,6 +190,8 @@ def test_a_job_is_looked_at_once_for_all_who_follow() -> None:
     async def run() -> None:
         found = Looks(look)
         waiting = [asyncio.ensure_future(found.get("a")) for _ in range(5)]
+        for _ in range(3):
+            await asyncio.sleep(0)
         waiting[0].cancel()
         await asyncio.sleep(0)
         started.set()
