@@ -26,7 +26,9 @@ def database(store: Jobs, job_settings: Settings) -> Iterator[Database]:
     found.close()
 
 
-def make(database: Database, executor: str, running: set[str] | None = None, beat_s: float = 1000) -> Heartbeat:
+def make(
+    database: Database, executor: str, running: set[str] | None = None, beat_s: float = 1000
+) -> Heartbeat:
     return Heartbeat(database, executor, ["score"], beat_s, lambda: running or set())
 
 

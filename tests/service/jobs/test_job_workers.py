@@ -127,18 +127,21 @@ def test_a_worker_that_was_paused_leaves_the_job_to_the_one_that_took_it_over(
     tmp_path: Path, log: Path
 ) -> None:
     settings = make_settings(tmp_path)
-    values = make_rows(tmp_path / "rows.parquet", 3000)
+    values = make_rows(tmp_path / "rows.parquet", 10_000)
     with opened(settings) as store, WorkerProcess(settings, log) as one:
         job, _ = store.submit(score(tmp_path))
         wait_for(store, job.id, lambda job: job.progress.done >= 100)
         one.signal(signal.SIGSTOP)
-        with WorkerProcess(settings, log):
-            wait_for(store, job.id, lambda job: job.attempts == 2)
+        with WorkerProcess(settings, log) as two:
+            # The paused process holds the lock of the output: the other waits, and does not fail.
+            wait(lambda: "output_busy" in Path(f"{log}.err").read_text(), "the other to wait")
             one.signal(signal.SIGCONT)
             done = wait_for(store, job.id)
         assert done.state == "succeeded" and done.attempts == 2, done.error
         check_rows(tmp_path, values)
         assert max(writes(log).values()) <= 2
+        by = {int(line.split()[0]) for line in log.read_text().splitlines()}
+        assert by == {one.pid, two.pid}, "the first went on with a job that was no longer its own"
         assert one.stop() == 0
 
 
