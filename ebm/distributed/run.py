@@ -67,9 +67,8 @@ def run_ray(
             _spread(run, items, address, actors, on_progress, should_stop)
         return run.finish()
     except BadInput as error:
-        hopeless = (
-            error.row is not None
-        )  # it would be there the next time too, and what is done would be in the way
+        # A bad row would be there the next time too, and what is done would be in the way.
+        hopeless = error.row is not None
         raise
     finally:
         run.close()
