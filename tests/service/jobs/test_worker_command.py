@@ -36,7 +36,7 @@ def test_bad_options_are_named(options: list[str], said: str) -> None:
 
 
 def test_the_help_has_an_example() -> None:
-    assert "Example: EBM_DATABASE_URL=" in CliRunner().invoke(app, ["worker", "--help"]).output
+    assert "Example: ebm worker --kinds" in CliRunner().invoke(app, ["worker", "--help"]).output
 
 
 def test_limits_of_one_worker() -> None:
