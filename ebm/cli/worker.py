@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ebm.cli.common import say
+from ebm.cli.common import say, wait_asleep
 from ebm.errors import BadInput
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def worker(
         say(f"warning: {unknown} is no setting")
     limits: dict[Kind, int] = {kind: getattr(settings, f"job_{kind}") for kind in _kinds(kinds)}
     limits |= _limits(concurrency, list(limits))
-    # Read by OpenMP when torch is first imported.
+    # Both are read by OpenMP when torch is first imported.
+    wait_asleep()
     if settings.threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(settings.threads)
     configure_logging(settings.log_level)
