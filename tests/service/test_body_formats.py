@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc
 import pytest
-from conftest import Client
+from in_process import Client
 
 PEOPLE, MIXED = "/v1/models/people/score", "/v1/models/mixed/score"
 BLOBS = "/v1/models/blobs/score"
