@@ -13,6 +13,7 @@ from service.jobs.job import JobProgress
 
 WINDOW_S = 10.0  # the rate is of so many last seconds
 NOTES_S = 0.25  # between two that are kept for it
+LEAST_S = 1.0  # of less time a rate says nothing
 
 
 class Meter:
@@ -20,6 +21,8 @@ class Meter:
 
     Args:
         on_first: called at the first note.
+
+    got_on: whether there was one.
     """
 
     def __init__(self, on_first: Callable[[], None] = lambda: None) -> None:
@@ -27,12 +30,14 @@ class Meter:
         self._lock = threading.Lock()
         self._notes: deque[tuple[float, int]] = deque()
         self._progress: JobProgress | None = None
+        self.got_on = False
 
-    def begin(self, done: int) -> None:
-        """Work goes on at `done`: what an earlier attempt did says nothing of the rate."""
+    def begin(self, done: int, total: int | None) -> None:
+        """Rows from `done` on are about to be worked on: what an earlier attempt did says nothing of the rate."""
         with self._lock:
             self._notes.clear()
             self._notes.append((time.monotonic(), done))
+            self._progress = JobProgress(done=done, total=total)
 
     def note(
         self,
@@ -53,10 +58,11 @@ class Meter:
                 self._notes.append((now, done))
             while len(self._notes) > 2 and self._notes[1][0] <= now - WINDOW_S:
                 self._notes.popleft()
-            if self._progress is None:
+            if not self.got_on:
+                self.got_on = True
                 self._on_first()
             then, before = self._notes[0]
-            rate = (done - before) / (now - then) if now > then and done > before else None
+            rate = (done - before) / (now - then) if now - then >= LEAST_S and done > before else None
             left = None if rate is None or total is None else max(total - done, 0) / rate
             self._progress = JobProgress(
                 done=done,
@@ -71,6 +77,6 @@ class Meter:
             )
 
     def progress(self) -> JobProgress | None:
-        """None until something was noted."""
+        """None until work began."""
         with self._lock:
             return self._progress

@@ -54,7 +54,8 @@ def job_of(row: Any, keep_s: float) -> Job:
     given = Submission.model_validate_json(row.submission)
     state = STATES.get(row.status, "failed")
     # SQLite's times are whole seconds in DBOS's tables.
-    finished = None if row.completed_at is None else max(row.completed_at / 1000, row.created)
+    earliest = row.created if row.started is None else row.started
+    finished = None if row.completed_at is None else max(row.completed_at / 1000, earliest)
     progress = JobProgress.model_validate(_parsed(row.progress) or {})
     if state != "running":
         progress = progress.model_copy(update={"eta_s": None})

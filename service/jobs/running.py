@@ -8,11 +8,12 @@ from typing import Any
 
 import structlog
 
-from ebm.batch.spec import BatchSpec
+from ebm.batch.spec import BatchSpec, GenerateOptions
 from ebm.errors import BadInput, Cancelled, EBMError
 from service.jobs.job import Submission
 from service.jobs.options import batch_spec
 from service.jobs.places import Roots
+from service.jobs.stoppable import stoppable
 from service.jobs.training import train
 from service.jobs.watch import Watch
 from service.settings import Settings
@@ -113,17 +114,25 @@ def discard_output(submission: Submission, settings: Settings) -> None:
 
 
 def _stream(spec: BatchSpec, submission: Submission, settings: Settings, watch: Watch) -> dict[str, Any]:
-    from ebm.batch.run import BatchRun, ChunkDone, run_batch
+    from ebm import artifact
+    from ebm.batch.run import BatchRun, ChunkDone
 
-    def on_progress(run: BatchRun, chunk: ChunkDone) -> None:
-        if watch.meter.progress() is None:
-            watch.meter.begin(run.rows_done - chunk.rows)
+    def on_progress(run: BatchRun, _: ChunkDone) -> None:
+        if not watch.meter.got_on and submission.engine == "ray":
+            watch.meter.begin(run.rows_done, run.n_rows)  # the chunks until now may be of an earlier attempt
         watch.meter.note(run.rows_done, run.n_rows, anomalies=run.anomalies, rejected=run.rejected)
 
     if submission.engine == "ray":
         from ebm.distributed import run_ray
 
+        if isinstance(spec.options, GenerateOptions):
+            watch.meter.begin(0, spec.options.n)
         return run_ray(
             spec, address=settings.ray_address, on_progress=on_progress, should_stop=watch.should_stop
         )
-    return run_batch(spec, on_progress=on_progress, should_stop=watch.should_stop)
+    detector = stoppable(artifact.load(spec.model, device=spec.device), watch.should_stop)
+    with BatchRun.open(spec, detector=detector) as run:
+        watch.meter.begin(run.rows_done, run.n_rows)
+        for chunk in run.steps(watch.should_stop):
+            on_progress(run, chunk)
+        return run.finish()

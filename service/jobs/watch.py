@@ -100,7 +100,7 @@ class Watch:
         progress = self.meter.progress()
         if progress is None or progress == self._told or self._found is not None or self._over.is_set():
             return
-        if not self._got_on:  # whatever ended the tries before, it was not this job
+        if self.meter.got_on and not self._got_on:  # whatever ended the tries before, it was not this job
             with self._database.engine.begin() as connection:
                 connection.execute(jobs.update().where(jobs.c.id == self._job_id).values(tries=0))
             self._got_on = True

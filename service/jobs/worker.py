@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 from dbos import DBOS, DBOSClient, DBOSPortableJSONSerializer
+from dbos._error import DBOSAwaitedWorkflowCancelledError
 from dbos._serialization import DefaultSerializer
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -36,7 +37,7 @@ def run(
     settings: Settings, limits: Mapping[Kind, int], name: str | None = None, parent: int | None = None
 ) -> None:
     """Run jobs until SIGTERM or SIGINT, or until `parent` is no longer the parent process. Jobs under way stop after
-    their chunk, or step of training, and go back to the queue.
+    their chunk, or step of sampling or training, and go back to the queue.
 
     DBOS leaves threads behind that wait for jobs which others go on with: end the process with os._exit.
 
@@ -121,11 +122,12 @@ def _safe(name: str) -> str:
 
 
 class _Forward(logging.Handler):
-    """DBOS's lines in the shape of ours. That a job failed for a reason of its own is no error of the worker."""
+    """DBOS's lines in the shape of ours. That a job was stopped, or failed for a reason of its own, is no error of the
+    worker."""
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, JobFailed):
+        if not isinstance(error, (JobFailed, DBOSAwaitedWorkflowCancelledError)):
             line: dict[str, Any] = {"message": record.getMessage(), "exc_info": record.exc_info or None}
             structlog.get_logger("dbos").log(record.levelno, "dbos", **line)
 
