@@ -19,7 +19,7 @@ def publish_files(artefact: Path, models: Path | str, name: str, version: str) -
         Where it is.
 
     Raises:
-        BadInput: another one is published under this name and version.
+        BadInput: another one is published under this name and version. OSError: it cannot be written; names the place.
     """
     if "://" in str(models) and not str(models).startswith("file://"):
         return _to_url(artefact, str(models), name, version)
@@ -28,11 +28,13 @@ def publish_files(artefact: Path, models: Path | str, name: str, version: str) -
         beside = target.parent / f".{version}.{os.getpid()}.tmp"
         shutil.rmtree(beside, ignore_errors=True)
         try:
-            shutil.copytree(artefact, beside)
+            beside.mkdir(parents=True)
+            for path in artefact.iterdir():
+                shutil.copy2(path, beside / path.name)
             os.replace(beside, target)
-        except OSError:
+        except OSError as error:
             if not target.exists():  # else someone was faster
-                raise
+                raise OSError(f"{target}: {error.strerror or error}") from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     there = (target / MANIFEST).read_bytes() if (target / MANIFEST).is_file() else b""

@@ -163,8 +163,8 @@ def test_publishing_leaves_nothing_half_done(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("service.jobs.publish.shutil.copytree", full)
-        with pytest.raises(OSError, match="No space"):
+        patched.setattr("service.jobs.publish.shutil.copy2", full)
+        with pytest.raises(OSError, match="pumps/1: No space left on device"):
             perform(submission(tmp_path), "j1", settings, watch())
     folder = tmp_path / "models" / "pumps"
     assert not folder.exists() or list(folder.iterdir()) == []
