@@ -10,7 +10,6 @@ from ebm.data.streams import Source
 from ebm.detector import Detector
 from ebm.errors import BadInput
 
-NUMBERS = 2**23  # in a chunk
 MOST, STEP = 131_072, 1024  # rows of it
 
 
@@ -27,8 +26,8 @@ def open_input(spec: BatchSpec, detector: Detector) -> Source:
     return open_source(spec.input, schema=detector.manifest.input)
 
 
-def rows_that_fit(source: Source, detector: Detector) -> int:
-    """About 2^23 numbers, those of the file's other columns included; at most 131,072 rows."""
+def rows_that_fit(source: Source, detector: Detector, numbers: int) -> int:
+    """About so many numbers, those of the file's other columns included; at most 131,072 rows."""
     width = max(math.prod(detector.input_shape), len(source.columns or ()), 1)
-    rows = min(MOST, max(NUMBERS // width, 16))
+    rows = min(MOST, max(numbers // width, 16))
     return rows // STEP * STEP if rows >= STEP else rows

@@ -16,7 +16,8 @@ from ebm.data.streams import Mark
 from ebm.data.streams.place import Place
 from ebm.errors import BadInput
 
-HEADER, SUMMARY, REJECTS = ".run.json", "summary.json", "rejects.csv"
+# Readers of a folder of parts (Arrow, Spark) pass over names that begin with a line.
+HEADER, SUMMARY, REJECTS = ".run.json", "_summary.json", "_rejects.csv"
 ENTRY = re.compile(r"part-(\d{6,})\.json")
 OWN = re.compile(
     r"\.lock|\.run\.json|\..*\.tmp|part-\d{6,}\.\w+(\.\w+)*|rejects-\d{6,}\.csv|assembled\..*|summary\.json"

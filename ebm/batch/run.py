@@ -48,7 +48,9 @@ class BatchRun:
             self.n_rows = self.source.n_rows
             if self.n_rows == 0:
                 raise BadInput(f"{self.source.name}: no rows")
-            self.rows_per_chunk = spec.rows_per_chunk or rows_that_fit(self.source, detector)
+            self.rows_per_chunk = spec.rows_per_chunk or rows_that_fit(
+                self.source, detector, self.work.numbers_per_chunk
+            )
             self._identity = self.source.identity()
         except BaseException:
             self.source.close()

@@ -30,6 +30,8 @@ class ScoreWork:
         BadInput: the source does not have the model's columns.
     """
 
+    numbers_per_chunk = 2**23
+
     def __init__(self, detector: Detector, options: ScoreOptions, source: Source, npy: bool = False):
         if options.fpr is not None and options.fdr is not None:
             raise BadInput("give fpr or fdr, not both")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ebm.batch.formats import SUFFIXES, Kind
-from ebm.batch.journal import SUMMARY, read_json
+from ebm.batch.journal import REJECTS, SUMMARY, read_json
 from ebm.batch.spec import BatchSpec
 from ebm.data.streams.place import Place
 from ebm.data.streams.places import open_place
@@ -53,10 +53,12 @@ class Target:
 
     @property
     def rejects(self) -> Place:
-        return self._beside("rejects.csv")
+        return self._beside(REJECTS)
 
     def _beside(self, name: str) -> Place:
-        return self.place.with_name(f"{self.place.name}.{name}") if self.single else self.place.joinpath(name)
+        if not self.single:
+            return self.place.joinpath(name)
+        return self.place.with_name(f"{self.place.name}.{name.removeprefix('_')}")
 
     def check_free(self, overwrite: bool) -> None:
         """Raises BadInput where a folder is there that may not be replaced."""

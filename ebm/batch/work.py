@@ -30,9 +30,11 @@ class Part:
 
 
 class Work(Protocol):
-    """settles: whether `settle` has to see the parts again, once all are there."""
+    """settles: whether `settle` has to see the parts again, once all are there.
+    numbers_per_chunk: as many as take a minute at most, for a run is stopped and taken up by the chunk."""
 
     settles: bool
+    numbers_per_chunk: int
 
     def part(self, block: Block, index: int) -> Part:
         """The output for the block of this number. The same block gives the same part, in whatever order, here or in

@@ -109,7 +109,9 @@ def _parts(spec: BatchSpec, detector: Detector) -> tuple[ScoreWork, Iterator[Par
             raise as_error(part.bad[0], source.name)
         return part
 
-    blocks = enumerate(source.blocks(spec.rows_per_chunk or rows_that_fit(source, detector)))
+    blocks = enumerate(
+        source.blocks(spec.rows_per_chunk or rows_that_fit(source, detector, work.numbers_per_chunk))
+    )
     return work, pipelined(blocks, compute, lambda part: part, lambda: None)
 
 

@@ -26,7 +26,7 @@ MEDIA_TYPES = {
     ".npy": NPY,
     ".json": "application/json",
 }
-REJECTS = "rejects.csv"  # beside a file after its name, in a folder with or without a line before it
+REJECTS = "rejects.csv"  # beside a file after its name, in a folder after a line
 NO_REJECTS = "row,column,reason\n"
 
 
@@ -111,10 +111,9 @@ def rejects_of(job: Job) -> Found | None:
     """The rows that could not be used; None where there were none."""
     if is_url(job.output):
         raise Problem(410, "result-gone", "the rejects are beside the output")
-    paths = [f"{job.output}.{REJECTS}"]
-    if stat.S_ISDIR(_still(job.output).facts.st_mode):
-        paths = [f"{job.output}/{name}" for name in (f"_{REJECTS}", REJECTS)]
-    return next((_still(path) for path in paths if os.path.lexists(path)), None)
+    folder = stat.S_ISDIR(_still(job.output).facts.st_mode)
+    path = f"{job.output}/_{REJECTS}" if folder else f"{job.output}.{REJECTS}"
+    return _still(path) if os.path.lexists(path) else None
 
 
 def _files(folder: Path) -> list[os.DirEntry[str]]:

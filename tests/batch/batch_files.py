@@ -136,7 +136,7 @@ def read_rejects(path: Path) -> list[tuple[int, str, str]]:
 
 
 def rejects_of(output: Path) -> Path:
-    return output.with_name(output.name + ".rejects.csv") if output.suffix else output / "rejects.csv"
+    return output.with_name(output.name + ".rejects.csv") if output.suffix else output / "_rejects.csv"
 
 
 def bytes_of(output: Path) -> dict[str, bytes]:

@@ -280,4 +280,4 @@ def test_a_folder_that_cannot_be_written(known, source: Path) -> None:
 
 def test_the_published_summary_is_json(known, source: Path, tmp_path: Path) -> None:
     found = run_batch(spec_of(source, tmp_path / "out"), detector=known)
-    assert json.loads((tmp_path / "out" / "summary.json").read_text()) == json.loads(json.dumps(found))
+    assert json.loads((tmp_path / "out" / "_summary.json").read_text()) == json.loads(json.dumps(found))

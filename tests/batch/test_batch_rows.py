@@ -142,7 +142,7 @@ def test_urls_are_as_good_as_paths(known: Detector, tmp_path: Path) -> None:
         check_scores(rows, known, tmp_path / name, fdr=0.3)
         assert not memory.exists(f"/batch/{name}.partial")
         assert run_batch(spec, detector=known)["rows"] == 300, "published already"
-    assert memory.exists("/batch/folder/rejects.csv") and memory.exists("/batch/out.parquet.rejects.csv")
+    assert memory.exists("/batch/folder/_rejects.csv") and memory.exists("/batch/out.parquet.rejects.csv")
 
 
 def test_a_folder_of_csv_is_one_file(known: Detector, tmp_path: Path) -> None:

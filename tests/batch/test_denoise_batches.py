@@ -111,7 +111,7 @@ def test_rows_that_cannot_be_denoised_are_null_and_listed(
     wrong = [3, 4, 5, 6, 7, 9]
     good = [i for i in range(14) if i not in wrong]
     assert summary["rows"] == 14 and summary["rejected"] == 6 and summary["denoised"] == 8
-    assert summary["rejects"] == str(out / "rejects.csv" if name == "out" else f"{out}.rejects.csv")
+    assert summary["rejects"] == str(out / "_rejects.csv" if name == "out" else f"{out}.rejects.csv")
     with Path(summary["rejects"]).open(newline="") as file:
         listed = list(csv.DictReader(file))
     assert [int(one["row"]) for one in listed] == wrong

@@ -190,12 +190,12 @@ def test_json_with_an_output_is_the_summary(ebm, rows, tmp_path):
     ).json
     assert answer["rows"] == 3 and answer["anomalies"] == 1 and answer["output"] == str(out)
     assert answer["parts"] == 2 and answer["drift"]["state"] == "unknown" and len(answer["worst"]) == 3
-    assert sorted(p.name for p in out.iterdir()) == ["part-000000.csv", "part-000001.csv", "summary.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["_summary.json", "part-000000.csv", "part-000001.csv"]
     again = ebm("score", "table", rows, "-o", out, "--format", "csv", "--chunk-rows", 2, ok=True)
     assert "an earlier run has done all 3 rows" in again.err
     assert "say overwrite" in ebm("score", "table", rows, "-o", out).error()
     ebm("score", "table", rows, "-o", out, "--overwrite", ok=True)
-    assert sorted(p.name for p in out.iterdir()) == ["part-000000.parquet", "summary.json"]
+    assert sorted(p.name for p in out.iterdir()) == ["_summary.json", "part-000000.parquet"]
     ebm("score", "table", rows, "-o", tmp_path / "s.npy", "--no-summary", "--threads", 1, ok=True)
     assert not list(tmp_path.glob("s.npy.*"))
 

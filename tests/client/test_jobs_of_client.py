@@ -254,7 +254,7 @@ def test_a_download_goes_on_where_the_connection_broke(call: Any, tmp_path: Path
 
 
 def test_a_folder_is_downloaded_as_one(call: Any, tmp_path: Path) -> None:
-    names = ["part-000000.parquet", "../../evil.parquet", "summary.json"]
+    names = ["part-000000.parquet", "../../evil.parquet", "_summary.json"]
     listing = {"output": "/d/x", "model": None, "parts": [{"name": name, "bytes": 1} for name in names]}
 
     def server(request: httpx.Request) -> httpx.Response:
@@ -267,9 +267,9 @@ def test_a_folder_is_downloaded_as_one(call: Any, tmp_path: Path) -> None:
     target.parent.mkdir()
     call(server, "download_job_result", "a/1", target)
     assert sorted(path.name for path in target.iterdir()) == [
+        "_summary.json",
         "evil.parquet",
         "part-000000.parquet",
-        "summary.json",
     ]
     assert (target / "evil.parquet").read_bytes().endswith(b"/result/..%2F..%2Fevil.parquet")
     assert list(tmp_path.rglob("*.part")) == []

@@ -38,7 +38,6 @@ OTHERS: list[tuple[str, Open]] = [
     (r"[.-]idx(\d-ubyte)?(\.gz)?$", lambda place, _: IdxSource(place)),
 ]
 KINDS = "csv, csv.gz, parquet, arrow, npy, npz, idx, png, jpeg, or a folder of such or a zip of images"
-REJECTS = "rejects.csv"  # what a batch run leaves in a folder beside its parts
 
 
 def open_source(
@@ -90,7 +89,7 @@ def _file(place: Place, schema: Mapping[str, Any] | None, options: ReadOptions) 
 
 
 def _folder(place: Place, schema: Mapping[str, Any] | None, options: ReadOptions) -> StreamSource:
-    listing = list_files(place, lambda name: not name.startswith("_") and name != REJECTS)
+    listing = list_files(place, lambda name: not name.startswith("_"))
     found: dict[str, list[str]] = defaultdict(list)
     for name in listing.names:
         lower = name.lower()

@@ -172,8 +172,8 @@ def _(folder: Place, n: int) -> Made:
         write(where.joinpath(f"part-{i:04}.parquet"), parquet(part, row_group_size=5))
     # "below" sorts before "part-"; what begins with _ or . is not data.
     write(folder.joinpath("_SUCCESS.parquet"), b"")
-    write(folder.joinpath("summary.json"), b"{}")
-    write(folder.joinpath("rejects.csv"), b"row\n")
+    write(folder.joinpath("_summary.json"), b"{}")
+    write(folder.joinpath("_rejects.csv"), b"row\n")
     return folder, pa.concat_tables([table.slice(40), table.slice(0, 40)]), {}
 
 
