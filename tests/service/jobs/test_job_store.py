@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from job_harness import make_settings, opened, score
 
+from service import telemetry
 from service.errors import Problem
 from service.jobs.database import Database, jobs, status
 from service.jobs.job import Submission
@@ -166,6 +167,7 @@ def test_a_full_queue_takes_no_more(tmp_path: Path, database_url: str | None) ->
 def test_a_database_that_is_away_is_a_503_without_the_password(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    telemetry.configure_logging("info")  # as the server does; another test may have said something else
     settings = make_settings(tmp_path, "postgresql://ebm:hunter2@127.0.0.1:9/jobs")
     with opened(settings) as store:
         found = problem(store.list)
