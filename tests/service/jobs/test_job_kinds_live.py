@@ -26,11 +26,10 @@ from job_harness import (
 
 from ebm.artifact import load
 from ebm.batch.run import run_batch
+from ebm.batch.spec import BatchSpec
 from ebm.runs import TrainConfig
 from ebm.runs import train as train_here
 from service.jobs.job import Submission
-from service.jobs.running import spec_of
-from service.settings import Settings
 
 OURS = ("path", "seconds", "run", "rejects")  # of a summary: what differs by name or by clock
 
@@ -40,10 +39,12 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "writes.log"
 
 
-def alone(given: Submission, settings: Settings, output: Path) -> dict[str, Any]:
+def alone(given: Submission, output: Path) -> dict[str, Any]:
     """The same work in this process, to another place; its summary."""
-    elsewhere = given.model_copy(update={"output": str(output)})
-    return run_batch(spec_of(elsewhere, str(MODELS / given.model / str(given.version)), settings))
+    options = dict(given.options)
+    values = {"model": str(MODELS / given.model / str(given.version)), "input": given.input}
+    values |= {"output": str(output), "rows_per_chunk": options.pop("rows_per_chunk")}
+    return run_batch(BatchSpec.model_validate({**values, "options": {**options, "kind": given.kind}}))
 
 
 def plain(summary: Any) -> Any:
@@ -79,7 +80,7 @@ def test_a_denoise_job_gives_what_the_library_gives(tmp_path: Path, log: Path) -
     assert done.state == "succeeded" and done.summary is not None, done.error
     assert (done.progress.done, done.progress.total, done.progress.rejected) == (150, 150, 1)
     assert writes(log) == dict.fromkeys(range(3), 1)
-    expected = alone(given, settings, tmp_path / "alone.npy")
+    expected = alone(given, tmp_path / "alone.npy")
     found = np.load(tmp_path / "clean.npy")
     np.testing.assert_array_equal(found, np.load(tmp_path / "alone.npy"))
     assert found.shape == images.shape and np.isnan(found).reshape(150, -1).all(1).nonzero()[0].tolist() == [
@@ -107,7 +108,7 @@ def test_samples_are_the_same_after_the_worker_was_killed(tmp_path: Path, log: P
     assert sorted(written) == list(range(10)) and written.total() <= 11, (
         "chunks that were done were done again"
     )
-    expected = alone(given, settings, tmp_path / "alone.parquet")
+    expected = alone(given, tmp_path / "alone.parquet")
     assert (tmp_path / "made.parquet").read_bytes() == (tmp_path / "alone.parquet").read_bytes()
     assert len(pq.read_table(tmp_path / "made.parquet")) == 200 and plain(done.summary) == plain(expected)
     assert not (tmp_path / "made.parquet.partial").exists()
@@ -150,7 +151,7 @@ def test_a_job_on_ray_gives_the_rows_of_one_process(tmp_path: Path, log: Path) -
     assert (done.progress.done, done.progress.total) == (1050, 1050)
     assert writes(log).total() == 0, "the worker did them, and not the actors"
     check_rows(tmp_path, values)
-    expected = alone(given, settings, tmp_path / "alone.parquet")
+    expected = alone(given, tmp_path / "alone.parquet")
     assert pq.read_table(tmp_path / "out.parquet").equals(pq.read_table(tmp_path / "alone.parquet"))
     assert plain(done.summary) == plain(expected)
 
