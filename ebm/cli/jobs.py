@@ -200,11 +200,19 @@ def result(
             with beside(output) as file:
                 file.write(content)
         else:
+            _check_kind(output, part or client.job(job_id)["output"])
             client.download_job_result(job_id, output, part)
     if as_json:
         print_json({"path": str(output)})
     else:
         say(f"written: {output}")
+
+
+def _check_kind(output: Path, made: str) -> None:
+    """Raises BadInput where a file would get another kind's name: nothing is converted."""
+    kind = Path(made).suffix.lower()
+    if kind and output.suffix.lower() != kind:
+        raise BadInput(f"{output}: the result is a {kind} file and is not converted; name it *{kind}")
 
 
 @jobs.command()

@@ -191,6 +191,8 @@ def test_results_become_files(jobs: Jobs, rows: Path, tmp_path: Path) -> None:
     assert jobs("result", "job1", "-o", tmp_path / "rejects.csv", "--rejects").code == 0
     assert (tmp_path / "rejects.csv").read_text() == "row,column,reason\n"
     assert "does not exist" in jobs("result", "job1", "-o", tmp_path / "none" / "x").error()
+    assert "is a .parquet file" in jobs("result", "job1", "-o", tmp_path / "scored.csv").error()
+    assert not (tmp_path / "scored.csv").exists()
     jobs.store.put("job1", state="running")
     assert "the job is running" in jobs("result", "job1", "-o", out).error()
 
