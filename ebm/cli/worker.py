@@ -37,7 +37,8 @@ def worker(
     ] = None,
     parent: Annotated[int | None, typer.Option(hidden=True, help="Stop when this process ends.")] = None,
 ) -> None:
-    """Run jobs until SIGTERM or Ctrl-C; jobs under way stop after their chunk and go back to the queue.
+    """Run jobs until SIGTERM or Ctrl-C; jobs under way stop after their chunk, or step of sampling or training, and go
+    back to the queue.
 
     Settings are those of the server (`ebm serve --help`): EBM_DATABASE_URL, EBM_DATA_DIR, EBM_MODELS_DIR, ...
 
