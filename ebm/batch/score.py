@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,6 +42,8 @@ class ScoreWork:
         default = detector.manifest.calibration.default_fpr
         self.fpr = None if options.fdr is not None else (options.fpr or default)
         self.intake = Intake(detector, source)
+        # Takes a second, and the summary needs it in the end: beside the computing it costs nothing.
+        threading.Thread(target=importlib.import_module, args=("scipy.stats",), daemon=True).start()
         self.settles = self.fdr is not None
         self.threshold = self.fpr
 
