@@ -52,7 +52,11 @@ class Peers:
 
     def leave(self) -> None:
         """This process has done its part. Rank 0's part is the last: others end with it, whatever they still do."""
-        self._leave("done" if self.rank == 0 else None, 0)
+        if self._leave("done" if self.rank == 0 else None, 0):
+            self._thread.join(REASON)
+            # Or the threads of gloo, still running when the interpreter ends, now and then abort the process.
+            if distributed_c10d.is_initialized():
+                distributed_c10d.destroy_process_group()
 
     def wait(self) -> None:
         """Until the watch has found why a process was lost, and has ended this one; or `REASON` seconds are over."""

@@ -216,6 +216,8 @@ def main(what: str, folder: str) -> None:
     fabric.launch()
     runs = {f.__name__: f for f in (every_case, gaussian, resumed)}
     runs[what](fabric, Path(folder))
+    fabric.barrier()  # rank 0 holds the store, in which the others may still look
+    torch.distributed.destroy_process_group()  # threads of gloo that outlive the interpreter may abort the process
 
 
 if __name__ == "__main__":
