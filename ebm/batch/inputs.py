@@ -21,7 +21,7 @@ def open_input(spec: BatchSpec, detector: Detector) -> Source:
         return Counted(spec.options.n)
     if spec.input is None:
         raise BadInput("no input is given")
-    from ebm.data.streams import open_source  # type: ignore[attr-defined]
+    from ebm.data.streams import open_source
 
     return open_source(spec.input, schema=detector.manifest.input)
 
