@@ -79,8 +79,8 @@ class Target:
             raise BadInput(f"{self.place}: the output would be written onto the input")
         if given.path is None or self.place.path is None:
             return
-        source, out = given.path.resolve(), self.place.path.resolve()
+        source, out, staging = given.path.resolve(), self.place.path.resolve(), self.staging.path
         if source in out.parents and source.is_dir():
             raise BadInput(f"{self.place}: the output lies inside the input folder {given}")
-        if out in source.parents or self.staging.path.resolve() in source.parents:  # type: ignore[union-attr]
+        if out in source.parents or (staging is not None and staging.resolve() in source.parents):
             raise BadInput(f"{self.place}: the input lies inside the output folder")

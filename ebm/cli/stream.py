@@ -24,9 +24,12 @@ def score_to_stdout(spec: BatchSpec, detector: Detector, as_json: bool) -> None:
     Raises:
         BadInput: as `ebm.batch.run.BatchRun`; CSV that is written already stays written.
     """
+    from ebm.batch.spec import ScoreOptions
+
+    assert isinstance(spec.options, ScoreOptions)
     if as_json:
         _json(spec, detector)
-    elif spec.options.fdr is not None:  # type: ignore[union-attr]
+    elif spec.options.fdr is not None:
         _after_all(spec, detector)
     else:
         _csv(spec, detector)
