@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,9 +12,15 @@ from ebm.errors import BadConfig
 
 
 class Frozen(BaseModel):
-    """A configuration that cannot change after it was read; unknown keys are errors."""
+    """A configuration that cannot change after it was read; unknown keys are errors.
+
+    offers: of an energy: what it can do beyond answering E(x), in the words of `ebm.training.matching`.
+    needs: of an objective or a sampler: what it asks of the energy, in the same words.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    offers: ClassVar[frozenset[str]] = frozenset()
+    needs: ClassVar[frozenset[str]] = frozenset()
 
 
 M = TypeVar("M", bound=BaseModel)

@@ -51,7 +51,16 @@ class LossOutput(NamedTuple):
 
 
 class Objective(Protocol):
-    """Turns an energy and a batch of data x (B, ...) into a loss over the energy's parameters."""
+    """Turns an energy and a batch of data x (B, ...) into a loss over the energy's parameters.
+
+    It may also have, and the trainer then uses:
+    prepare(energy, x, generator): called once before the first step, with up to 4,096 training rows x on the device.
+    partner: an nn.Module that the same loss trains beside the energy (a generator, a flow, a constant), made by
+        `prepare` at the latest; its learning rate is `partner_rate` (default 1) times the energy's. It is saved and
+        resumed with the run, and thrown away after it.
+    labelled: True where it is called with `labels`, (B,) int64, the classes of x; -1 for a row without one.
+    conclude(energy): called after the last step, with the averaged weights in the energy and the last ones in `partner`.
+    """
 
     def __call__(self, energy: Any, x: Tensor, generator: Generator) -> LossOutput: ...
 

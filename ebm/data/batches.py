@@ -20,6 +20,7 @@ POLL = 0.1  # seconds between two looks at whether anyone still wants batches
 @dataclass(frozen=True)
 class _Ready:
     x: Tensor
+    drawn: Tensor  # which rows
     state: Tensor  # of the generator, once it had drawn this batch
     copied: Any = None  # a CUDA event
 
@@ -48,6 +49,7 @@ class Batches:
     ):
         self.rows, self.size, self.generator, self.share = rows, size, generator, share
         self.device, self.ahead = torch.device(device), ahead
+        self.drawn = torch.zeros(0, dtype=torch.long)  # which rows the last batch was, on the CPU
         self._state = generator.get_state()
         self._failed: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -76,7 +78,7 @@ class Batches:
             ready.x.record_stream(
                 stream
             )  # or its memory could be given away while this stream still reads it
-        self._state = ready.state
+        self._state, self.drawn = ready.state, ready.drawn
         return ready.x
 
     def state(self) -> Tensor:
@@ -114,13 +116,14 @@ class Batches:
 def _prepare(
     rows: Rows, size: int, generator: Generator, device: torch.device, stream: Any, share: slice
 ) -> _Ready:
-    x = rows.take(torch.randint(len(rows), (size,), generator=generator)[share])
+    drawn = torch.randint(len(rows), (size,), generator=generator)[share]
+    x = rows.take(drawn)
     state = generator.get_state()
     if device.type != "cuda" or stream is None or x.device.type != "cpu":
-        return _Ready(rows.to_model(x.to(device)), state)
+        return _Ready(rows.to_model(x.to(device)), drawn, state)
     with torch.cuda.stream(stream):
         x = rows.to_model(x.pin_memory().to(device, non_blocking=True))
-        return _Ready(x, state, stream.record_event())
+        return _Ready(x, drawn, state, stream.record_event())
 
 
 def _fill(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -22,6 +22,7 @@ class KernelConfig(Frozen):
     """
 
     kind: Literal["kernel"] = "kernel"
+    offers: ClassVar[frozenset[str]] = frozenset({"fitted", "fitted_only"})
     bandwidth: float = Field(default=1.0, gt=0)
     neighbour: int = Field(default=1, ge=1)
     adaptive: float = Field(default=0.0, ge=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -37,6 +37,7 @@ class KernelViewsConfig(Frozen):
     """
 
     kind: Literal["kernel_views"] = "kernel_views"
+    offers: ClassVar[frozenset[str]] = frozenset({"fitted", "fitted_only"})
     views: tuple[ViewName, ...] = Field(default=("standard", "quantile", "tail"), min_length=1)
     neighbour: int = Field(default=5, ge=1)
     weighting: Literal["pseudo_anomalies", "equal"] = "pseudo_anomalies"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ class ReconstructionConfig(Frozen):
     channels of the critic's three levels, or None for no critic."""
 
     kind: Literal["reconstruction"] = "reconstruction"
+    offers: ClassVar[frozenset[str]] = frozenset({"autoencoder"})
     latent: int = Field(default=32, ge=1)
     widths: tuple[PositiveInt, ...] = Field(default=(24, 48, 96), min_length=1, max_length=5)
     critic: tuple[PositiveInt, PositiveInt, PositiveInt] | None = (24, 48, 96)

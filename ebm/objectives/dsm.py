@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -21,6 +21,7 @@ class DSMConfig(Frozen):
     """
 
     kind: Literal["dsm"] = "dsm"
+    over_levels: ClassVar[bool] = True
     sigma_min: float = Field(default=0.05, gt=0)
     sigma_max: float | None = Field(default=None, gt=0)
     log_mean: float | None = None

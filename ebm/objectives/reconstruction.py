@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -17,6 +17,7 @@ class ReconstructionConfig(Frozen):
     """`noise`: the largest sd of noise on the input; `code_noise`: noise on the code, in sd of the code."""
 
     kind: Literal["reconstruction"] = "reconstruction"
+    needs: ClassVar[frozenset[str]] = frozenset({"autoencoder"})
     noise: float = Field(default=0.5, ge=0)
     code_noise: float = Field(default=0.1, ge=0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -17,6 +17,7 @@ class RestorationConfig(Frozen):
     """ln sigma ~ N(log_mean, log_sd^2), clipped to [sigma_min, sigma_max]; see `Restoration`."""
 
     kind: Literal["restoration"] = "restoration"
+    over_levels: ClassVar[bool] = True
     sigma_min: float = Field(default=0.03, gt=0)
     sigma_max: float = Field(default=12.0, gt=0)
     log_mean: float = -0.5

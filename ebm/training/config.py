@@ -15,10 +15,10 @@ from ebm.preprocessing import PreprocessorConfig
 from ebm.samplers import SamplerConfig
 from ebm.training import presets
 from ebm.training.augment import AugmentConfig
+from ebm.training.matching import check_fitted, check_objective, check_sampler
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
-FITTED = ("kernel", "kernel_views")  # energies that are fitted in closed form, not trained by an objective
 
 
 class LoopConfig(Frozen):
@@ -64,7 +64,7 @@ class StageConfig(Frozen):
 
 
 class TermConfig(Frozen):
-    """One energy of the product. Without `objective` the energy is only fitted (the kernel energy).
+    """One energy of the product. Without `objective` the energy is only fitted (kernels, exponential families).
 
     `start_from`: an earlier term of the same energy, with whose weights this one begins; `pretraining`: stages before
     `objective`, in order. `sigmas`: the noise levels at which a noise-conditional energy scores; `local_sigmas`: those
@@ -85,13 +85,9 @@ class TermConfig(Frozen):
     @model_validator(mode="after")
     def _consistent(self) -> TermConfig:
         conditional = getattr(self.energy, "noise_conditional", False)
-        if self.energy.kind in FITTED:
-            if self.objective is not None or self.pretraining:
-                raise ValueError("a kernel energy is fitted, not trained: remove 'objective'")
-        elif self.objective is None:
-            raise ValueError(f"energy kind '{self.energy.kind}' needs an 'objective'")
+        check_fitted(self.energy, self.objective is not None, bool(self.pretraining))
         for stage in self.stages:
-            _check_objective(stage.objective.kind, self.energy)
+            check_objective(stage.objective, self.energy)
         if self.local_sigmas and self.energy.kind not in ("unet", "restoration"):
             raise ValueError(
                 "'local_sigmas' needs an energy of images that denoises: kind 'unet' or 'restoration'"
@@ -189,7 +185,7 @@ class ModelConfig(Frozen):
             for name in filter(None, (self.sampling.term, self.sampling.coarse_term)):
                 if name not in energies:
                     raise ValueError(f"sampling names the unknown term '{name}'")
-                _check_sampler(self.sampling.sampler.kind, name, energies[name])
+                check_sampler(self.sampling.sampler, name, energies[name])
         return self
 
 
@@ -229,32 +225,3 @@ class TrainConfig(ModelConfig):
         if self.calibration == "split" and self.split.calibration == 0:
             raise ValueError("calibration 'split' needs rows: give 'split.calibration' above 0")
         return self
-
-
-def _check_sampler(kind: str, name: str, energy: EnergyConfig) -> None:
-    """Found here, or else only after training, when the model is asked to generate."""
-    if energy.kind == "kernel":
-        return  # it has a noiseless energy and one at each level
-    by_levels = kind in ("annealed_langevin", "ancestral")
-    if by_levels and not getattr(energy, "noise_conditional", False):
-        raise ValueError(f"sampler kind '{kind}' needs a noise-conditional energy; term '{name}' has none")
-    if not by_levels and getattr(energy, "noise_conditional", False):
-        raise ValueError(
-            f"term '{name}' is noise-conditional: it needs sampler kind 'annealed_langevin' or 'ancestral'"
-        )
-    if kind == "annealed_langevin" and energy.kind == "restoration":
-        raise ValueError(
-            f"term '{name}' denoises by a field, not by its energy: it needs sampler kind 'ancestral'"
-        )
-
-
-def _check_objective(kind: str, energy: EnergyConfig) -> None:
-    conditional = getattr(energy, "noise_conditional", False)
-    if (energy.kind == "restoration") != (kind == "restoration"):
-        raise ValueError("energy kind 'restoration' and objective kind 'restoration' go together")
-    if conditional and kind not in ("dsm", "restoration"):
-        raise ValueError("a noise-conditional energy can only be trained by objective kind 'dsm'")
-    if kind == "reconstruction" and energy.kind != "reconstruction":
-        raise ValueError(
-            f"objective kind 'reconstruction' trains an autoencoder; energy '{energy.kind}' has none"
-        )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -24,6 +24,7 @@ from ebm.types import Objective
 
 OnStep = Callable[[int, int, dict[str, float]], None]
 OnLook = Callable[[int, nn.Module], None]
+SHOWN = 4096  # rows that an objective may look at before it begins
 
 __all__ = ["OnLook", "OnStep", "Trainer", "make_fabric"]
 
@@ -34,6 +35,8 @@ class Trainer:
 
     Everything random comes from generators seeded by `seed`, so that the same seed on the same device gives the same
     weights, and a run resumed from a checkpoint continues bit for bit.
+
+    An objective may bring a `partner`, trained by the same loss, and ask for `labels` (see `ebm.types.Objective`).
 
     With several devices each of them runs this same loop: one draw of `batch_size` rows is cut among them, noise and
     chains are each one's own, gradients are averaged, and all decide alike when to stop or go back.
@@ -47,6 +50,7 @@ class Trainer:
         config: LoopConfig,
         fabric: Fabric,
         seed: int,
+        labels: Tensor | None = None,
     ):
         self.config, self.fabric, self.objective = config, fabric, objective
         self.ranks = Ranks(fabric)
@@ -54,22 +58,48 @@ class Trainer:
         # Not wrapped for several devices: chains and inner gradients want the plain module, and `Ranks` averages.
         self.plain = fabric.to_device(energy)
         self.ranks.copy_from_first(energy)
+        rows = InMemory(x.to(fabric.device)) if isinstance(x, Tensor) else x
         trained = self.trained()
+        self.partner = self._prepare(rows, seed)
+        groups: list[dict[str, Any]] = [{"params": list(trained.values()), "factor": 1.0}]
+        if self.partner is not None:
+            factor = float(getattr(objective, "partner_rate", 1.0))
+            groups.append({"params": list(self.partner.parameters()), "factor": factor})
         optimizer = torch.optim.AdamW(
-            trained.values(), lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+            groups, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
         )
         self.optimizer = cast(torch.optim.Optimizer, fabric.setup_optimizers(optimizer))
+        self.labels = self._labels(labels)
         if self.ranks.size > 1 and hasattr(objective, "batch_std"):
             vars(objective)["batch_std"] = self.ranks.std
         self.average = {k: v.detach().clone() for k, v in trained.items()}
         self.augment = None if config.augment is None else config.augment.build()
         draws = torch.Generator().manual_seed(seed)
-        resident = isinstance(x, Tensor)
-        rows = InMemory(x.to(fabric.device)) if resident else x
-        ahead = 0 if resident else 2
+        ahead = 0 if isinstance(x, Tensor) else 2
         self.batches = Batches(rows, config.batch_size, draws, fabric.device, ahead, share)
         self.noise = torch.Generator(fabric.device).manual_seed(self.ranks.seed(seed + 1))
         self.step, self.rate_scale = 0, 1.0
+
+    def _prepare(self, rows: Rows, seed: int) -> nn.Module | None:
+        """What the objective brings with it, on the device and alike on all of them."""
+        prepare = getattr(self.objective, "prepare", None)
+        if prepare is not None:
+            index = torch.linspace(0, len(rows) - 1, min(len(rows), SHOWN)).long()
+            x = rows.to_model(rows.take(index).to(self.fabric.device))
+            prepare(self.plain, x, torch.Generator(self.fabric.device).manual_seed(seed + 2))
+        partner = getattr(self.objective, "partner", None)
+        if partner is None:
+            return None
+        partner = self.fabric.to_device(partner)
+        self.ranks.copy_from_first(partner)
+        return partner
+
+    def _labels(self, labels: Tensor | None) -> Tensor | None:
+        if not getattr(self.objective, "labelled", False):
+            return None
+        if labels is None:
+            raise BadConfig("this objective needs labels: the data have none")
+        return labels
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that this stage moves, by name; the others get no gradient.
@@ -111,15 +141,21 @@ class Trainer:
                     f"'augment' is for images (C, H, W); the data have shape {tuple(x.shape[1:])}"
                 )
             x = self.augment(x, self.noise)
+        given: dict[str, Any] = {}
+        if self.labels is not None:
+            given["labels"] = self.labels[self.batches.drawn].to(x.device)
         with self.fabric.autocast():  # of chains and negatives too
-            loss, metrics = self.objective(self.plain, x, self.noise)
+            loss, metrics = self.objective(self.plain, x, self.noise, **given)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
+            group["lr"] = self.rate() * group["factor"]
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         moved = [value for value in self.plain.parameters() if value.requires_grad]
-        means = self.ranks.average(moved, {"loss": float(loss.detach()), **metrics})
+        beside = [] if self.partner is None else list(self.partner.parameters())
+        means = self.ranks.average([*moved, *beside], {"loss": float(loss.detach()), **metrics})
         norm = float(nn.utils.clip_grad_norm_(moved, c.clip))
+        if beside:  # clipped by itself: the energy's step must not depend on the size of another network's
+            norm = max(norm, float(nn.utils.clip_grad_norm_(beside, c.clip)))
         figures = {**means, "gradient_norm": norm, "learning_rate": self.rate()}
         if math.isfinite(figures["loss"]) and math.isfinite(norm):
             self.optimizer.step()
@@ -161,6 +197,9 @@ class Trainer:
         finally:
             self.batches.close()
         self.plain.load_state_dict(self.average, strict=False)
+        conclude = getattr(self.objective, "conclude", None)
+        if conclude is not None:
+            conclude(self.plain)
         return self.plain.requires_grad_(False).eval()
 
     def _run(
@@ -225,6 +264,8 @@ class Trainer:
             "batches": self.batches.state(),
             "noise": self.noise.get_state(),
         }
+        if self.partner is not None:
+            tensors |= checkpoint.put("partner", self.partner.state_dict())
         return tensors, {"step": self.step, "rate_scale": self.rate_scale}
 
     def restore(self, state: checkpoint.State, source: str) -> None:
@@ -236,6 +277,8 @@ class Trainer:
             }
             checkpoint.restore_optimizer(self.optimizer, checkpoint.pick(tensors, "optimizer"))
             self.objective.load_state_dict(checkpoint.pick(tensors, "objective"))
+            if self.partner is not None:
+                self.partner.load_state_dict(checkpoint.pick(tensors, "partner"))
             self.batches.restore(tensors["batches"])
             self.noise.set_state(tensors["noise"])
             self.step, self.rate_scale = int(facts["step"]), float(facts["rate_scale"])

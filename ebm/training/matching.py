@@ -1,0 +1,77 @@
+"""Which energies, objectives and samplers fit together: said when a configuration is read, not after hours of training.
+
+An energy's configuration says what it `offers`, an objective's or a sampler's what it `needs`, in the words below. An
+energy is also refused what its rows do not allow: binary rows have no gradient to follow and take no small noise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# What can be offered and needed, and how a message says that it is missing.
+WORDS = {
+    "autoencoder": "trains an autoencoder",
+    "classes": "needs classes (energy kind 'joint')",
+    "discriminator": "needs a discriminator (energy kind 'discriminator')",
+    "embedding": "trains an embedding (energy kind 'embedding')",
+    "hidden_units": "samples hidden units",
+    "layers": "trains layers one by one (energy kind 'dbn')",
+    "pairs": "needs rows that are pairs (energy kind 'structured')",
+    "binary": "is for binary rows",
+}
+# Words that an energy may also offer, which nobody needs by name: `fitted`: in closed form, from `fit` alone;
+# `fitted_only`: it has nothing to train; `binary`: its rows are zeros and ones.
+DISCRETE = ("gibbs", "metropolis_binary")  # kinds of samplers that move binary rows
+
+
+def check_fitted(energy: Any, trained: bool, pretrained: bool) -> None:
+    """Raises ValueError where an energy lacks an objective, or has one that it cannot use."""
+    if "fitted_only" in energy.offers:
+        if trained or pretrained:
+            raise ValueError("a kernel energy is fitted, not trained: remove 'objective'")
+    elif not trained and "fitted" not in energy.offers:
+        raise ValueError(f"energy kind '{energy.kind}' needs an 'objective'")
+
+
+def check_objective(objective: Any, energy: Any) -> None:
+    """Raises ValueError where an objective cannot train an energy."""
+    conditional = getattr(energy, "noise_conditional", False)
+    if (energy.kind == "restoration") != (objective.kind == "restoration"):
+        raise ValueError("energy kind 'restoration' and objective kind 'restoration' go together")
+    if conditional and not getattr(objective, "over_levels", False):
+        raise ValueError("a noise-conditional energy can only be trained by objective kind 'dsm'")
+    _check_needs("objective", objective, energy)
+    sampler = getattr(objective, "sampler", None)
+    if sampler is not None:
+        _check_needs("sampler", sampler, energy)
+    if "binary" in energy.offers and "binary" not in objective.needs:
+        if sampler is None or sampler.kind not in DISCRETE:
+            raise ValueError(
+                f"energy '{energy.kind}' is of binary rows: it needs an objective with sampler kind 'gibbs'"
+            )
+
+
+def check_sampler(sampler: Any, name: str, energy: Any) -> None:
+    """Raises ValueError where a sampler cannot draw from term `name`; found only on generating otherwise."""
+    if energy.kind == "kernel":
+        return  # it has a noiseless energy and one at each level
+    kind, conditional = sampler.kind, getattr(energy, "noise_conditional", False)
+    by_levels = kind in ("annealed_langevin", "ancestral")
+    if by_levels and not conditional:
+        raise ValueError(f"sampler kind '{kind}' needs a noise-conditional energy; term '{name}' has none")
+    if not by_levels and conditional:
+        raise ValueError(
+            f"term '{name}' is noise-conditional: it needs sampler kind 'annealed_langevin' or 'ancestral'"
+        )
+    if kind == "annealed_langevin" and energy.kind == "restoration":
+        raise ValueError(
+            f"term '{name}' denoises by a field, not by its energy: it needs sampler kind 'ancestral'"
+        )
+    _check_needs("sampler", sampler, energy)
+    if "binary" in energy.offers and kind not in DISCRETE:
+        raise ValueError(f"term '{name}' is of binary rows: it needs sampler kind 'gibbs'")
+
+
+def _check_needs(part: str, asking: Any, energy: Any) -> None:
+    for word in sorted(asking.needs - energy.offers):
+        raise ValueError(f"{part} kind '{asking.kind}' {WORDS[word]}; energy '{energy.kind}' has none")
