@@ -59,7 +59,7 @@ class Objective(Protocol):
         `prepare` at the latest; its learning rate is `partner_rate` (default 1) times the energy's. It is saved and
         resumed with the run, and thrown away after it.
     labelled: True where it is called with `labels`, (B,) int64, the classes of x; -1 for a row without one.
-    conclude(energy): called after the last step, with the averaged weights in the energy and the last ones in `partner`.
+    conclude(energy): called after the last step, with the averaged weights in the energy, the last ones in `partner`.
     """
 
     def __call__(self, energy: Any, x: Tensor, generator: Generator) -> LossOutput: ...
