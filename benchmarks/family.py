@@ -6,8 +6,8 @@
     python benchmarks/family.py --report              # the page anew from the stored figures
 
 A section is a file `_family_<name>.py` with `TITLE`, `measure(quick, seed) -> {row: {column: number}}` and
-`report(results) -> lines` for its results seed by seed. Each section is stored as it ends, with the machine, the versions,
-the date, the command and the seeds; the sections that are not asked for stay as they are stored.
+`report(results) -> lines` for its results seed by seed. Each section is stored as it ends, with the machine, the
+versions, the date, the command and the seeds; the sections that are not asked for stay as they are stored.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ HERE = Path(__file__).parent
 INTRODUCTION = """# The whole family, measured
 
 Known answers (an analytic density, a closed form, an enumeration) and peers in the same run; what each kind is, is in
-[docs/family](../../docs/family/README.md). Where several seeds were run, a figure is their mean, and the range is in brackets.
-Bad rows are left in.
+[docs/family](../../docs/family/README.md). Where several seeds were run, a figure is their mean, and the range is in
+brackets. Bad rows are left in.
 """
 
 
