@@ -9,6 +9,7 @@ from ebm.energies.kernel import KernelConfig, KernelEnergy
 from ebm.energies.kernel_views import KernelViews, KernelViewsConfig
 from ebm.energies.mlp import MLPConfig, MLPEnergy
 from ebm.energies.product import Expert, ProductOfExperts
+from ebm.energies.rbm import RBMConfig, RestrictedBoltzmannMachine
 from ebm.energies.reconstruction import ReconstructionConfig, ReconstructionEnergy
 from ebm.energies.residual import ResidualConfig, ResidualEnergy
 from ebm.energies.restoration import RestorationConfig, RestorationEnergy
@@ -22,6 +23,7 @@ EnergyConfig = Annotated[
     | ShallowConfig
     | KernelConfig
     | KernelViewsConfig
+    | RBMConfig
     | ReconstructionConfig
     | RestorationConfig
     | UNetConfig,
@@ -40,12 +42,14 @@ __all__ = [
     "MLPConfig",
     "MLPEnergy",
     "ProductOfExperts",
+    "RBMConfig",
     "ReconstructionConfig",
     "ReconstructionEnergy",
     "ResidualConfig",
     "ResidualEnergy",
     "RestorationConfig",
     "RestorationEnergy",
+    "RestrictedBoltzmannMachine",
     "ShallowConfig",
     "ShallowEnergy",
     "UNetConfig",
