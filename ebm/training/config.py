@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from ebm.augment import AugmentConfig
 from ebm.config import Frozen
 from ebm.data.config import DataConfig
 from ebm.energies import EnergyConfig
@@ -14,7 +15,6 @@ from ebm.objectives import ObjectiveConfig
 from ebm.preprocessing import PreprocessorConfig
 from ebm.samplers import SamplerConfig
 from ebm.training import presets
-from ebm.training.augment import AugmentConfig
 from ebm.training.matching import check_fitted, check_objective, check_sampler
 
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -16,13 +16,13 @@ from safetensors.torch import load_file, save_file
 from small_runs import CASES, rows, weights
 from torch import Generator, Tensor, nn
 
+from ebm.augment import AugmentConfig
 from ebm.energies import ConvConfig, ReconstructionConfig, ShallowConfig
 from ebm.energies.analytic import Gaussian
 from ebm.negatives import CORRUPTIONS, NegativesConfig
 from ebm.objectives import CDConfig, ContrastConfig, DSMConfig
 from ebm.objectives import ReconstructionConfig as ReconstructionLoss
 from ebm.samplers import LangevinConfig
-from ebm.training.augment import AugmentConfig
 from ebm.training.config import LoopConfig, StageConfig
 from ebm.training.devices import make_fabric
 from ebm.training.loop import Trainer

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ebm.training.augment import Augment, AugmentConfig, flip, shift, turn
+from ebm.augment import Augment, AugmentConfig, flip, shift, turn
 
 X = torch.rand((6, 2, 9, 7), generator=torch.Generator().manual_seed(1)) * 2 - 1
 ON = [
