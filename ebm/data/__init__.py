@@ -9,6 +9,7 @@ from ebm.data.readers import read
 from ebm.data.splits import Split, split_normal
 from ebm.data.table import Table, Values, concat_rows, make_table, normal_mask, take_rows
 from ebm.data.tabular import parse_csv
+from ebm.data.toy import TOY_NAMES, ToyData, ToyName, draw_toy
 
 __all__ = [
     "BuiltinData",
@@ -17,9 +18,13 @@ __all__ = [
     "FileData",
     "ReadOptions",
     "Split",
+    "TOY_NAMES",
     "Table",
+    "ToyData",
+    "ToyName",
     "Values",
     "concat_rows",
+    "draw_toy",
     "load",
     "load_builtin",
     "make_table",

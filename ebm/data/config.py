@@ -12,6 +12,7 @@ from ebm.data.builtin import BuiltinName, load_builtin
 from ebm.data.options import Cells, ReadOptions
 from ebm.data.readers import read
 from ebm.data.table import Table, normal_mask
+from ebm.data.toy import ToyData
 
 Labels = tuple[StrictInt | StrictStr, ...]
 
@@ -47,10 +48,12 @@ class FileData(ReadOptions):
         return read(base_dir / self.path, options, cells)
 
 
-DataConfig = Annotated[BuiltinData | FileData, Field(discriminator="kind")]
+DataConfig = Annotated[BuiltinData | FileData | ToyData, Field(discriminator="kind")]
 
 
-def load(config: BuiltinData | FileData, base_dir: Path | str = ".", *, cells: Cells = "numbers") -> Table:
+def load(
+    config: BuiltinData | FileData | ToyData, base_dir: Path | str = ".", *, cells: Cells = "numbers"
+) -> Table:
     """Load all rows, normal or not; `normal_mask(table, config.normal)` says which are normal.
 
     Args:

@@ -145,7 +145,7 @@ async def _training(access: JobAccess, asked: JobRequest, source: str | None, te
             if not isinstance(place, str):
                 raise BadInput(f"{field}: Input should be a valid string")
             found[name] = await access.call(access.roots.input, place, field, tell=tell)
-    if source is None and "path" not in found and data.get("kind", "file") != "builtin":
+    if source is None and "path" not in found and data.get("kind", "file") not in ("builtin", "toy"):
         raise BadInput("input: missing, and options.config.data names no path")
     return {**asked.options, "config": {**config, "data": {**data, **found}}} if found else asked.options
 
