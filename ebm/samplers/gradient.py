@@ -27,11 +27,25 @@ def energy_and_gradient(energy: EnergyFn, x: Tensor) -> tuple[Tensor, Tensor]:
     with torch.inference_mode(False), torch.enable_grad():
         # A clone, for a tensor made in inference mode can never be differentiated.
         x = (x.clone() if x.is_inference() else x.detach()).requires_grad_(True)
-        values = energy(x)
-        if values.shape != x.shape[:1]:
-            raise ValueError(f"energy: expected shape ({len(x)},), got {tuple(values.shape)}")
+        values = _one_a_row(energy(x), x)
         (gradient,) = torch.autograd.grad(values.sum(), x)
     return values.detach(), gradient
+
+
+def energy_values(energy: EnergyFn, x: Tensor) -> Tensor:
+    """E(x), (B,), detached, of x (B, ...), for samplers that need no gradient.
+
+    Raises:
+        ValueError: the energy did not answer with one number a row.
+    """
+    with torch.no_grad():
+        return _one_a_row(energy(x.detach()), x)
+
+
+def _one_a_row(values: Tensor, x: Tensor) -> Tensor:
+    if values.shape != x.shape[:1]:
+        raise ValueError(f"energy: expected shape ({len(x)},), got {tuple(values.shape)}")
+    return values
 
 
 def row_norm(x: Tensor) -> Tensor:

@@ -34,11 +34,16 @@ class MALA:
     """
 
     temperature = 1.0
+    target_acceptance = 0.574
 
     def __init__(self, step_size: float):
         if not 0 < step_size < math.inf:
             raise BadConfig(f"MALA: step_size must be positive and finite, not {step_size}")
         self.step_size = step_size
+
+    def rescaled(self, length: float) -> MALA:
+        """The same sampler with every length multiplied by `length`."""
+        return MALA(self.step_size * length**2)
 
     def step(self, energy: EnergyFn, x: Tensor, generator: Generator) -> tuple[Tensor, StepInfo]:
         """One step of every chain: x (B, ...) -> x (B, ...), detached; the argument is not changed."""
