@@ -15,7 +15,7 @@ from ebm.detector import Detector
 from ebm.errors import Unsupported
 from ebm.generation import sampling_energy
 from ebm.preprocessing import Preprocessor, ScaleImage, Standardize
-from ebm.samplers import AncestralConfig, AnnealedLangevinConfig
+from ebm.samplers import AncestralConfig, AnnealedLangevinConfig, GibbsConfig
 from ebm.types import Energy
 
 
@@ -86,6 +86,11 @@ def member(detector: Detector, weight: float, base: Detector) -> Member:
             f"model '{detector.name}' samples by ancestral steps, which follow one model's noise levels: a product "
             "of models cannot; a mixture can"
         )
+    if getattr(detector.preprocessor, "binary", False) or isinstance(config.sampler, GibbsConfig):
+        raise Unsupported(
+            f"model '{detector.name}' is of zeros and ones or samples hidden units of its own: a product of models, "
+            "which follows gradients, cannot; a mixture can"
+        )
     return Member(detector.name, energy, config.sampler, config.n_steps, weight, state, way)
 
 
@@ -117,6 +122,8 @@ def _way(base: Detector, other: Detector) -> Affine:
 
 def affine(preprocessor: Preprocessor) -> tuple[np.ndarray, np.ndarray] | None:
     """(factor, shift), float64, with transform(x) = factor x + shift elementwise; None where it is no such map."""
+    if getattr(preprocessor, "binary", False):  # though it is one of images, or of a table, too
+        return None
     if isinstance(preprocessor, Standardize):
         arrays = preprocessor.arrays()
         return 1 / arrays["sd"], -arrays["mean"] / arrays["sd"]

@@ -38,6 +38,11 @@ class FlatImages:
         places = np.arange(height * width * channels).reshape(height, width, channels)
         return places.transpose(2, 0, 1).ravel()
 
+    @property
+    def discrete(self) -> np.ndarray:
+        """(C H W,) bool: all or none, as the images' own."""
+        return np.full(self.shape, bool(getattr(self.images, "binary", False)))
+
     def rows(self, values: Any, *, allow_missing: bool = False) -> np.ndarray:
         """Images in any form that the model takes as float64 (N, H*W*C), NaN where missing.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ from torch import Generator, Tensor, nn
 from ebm.answers import Generated, SamplingState
 from ebm.config import validate
 from ebm.errors import BadInput, Diverged
+from ebm.evaluation.chains_report import Recorder
 from ebm.preprocessing import Preprocessor
-from ebm.samplers import AncestralConfig, AnnealedLangevinConfig
+from ebm.samplers import AncestralConfig, AnnealedLangevinConfig, ReplicaExchangeConfig
 from ebm.samplers.run import Stage, iterate
 from ebm.steps import Progress, Steps
 from ebm.training.config import SamplingConfig
@@ -48,7 +50,7 @@ def plan(
     """The stages to run and the noise (sd) that the start carries beyond the data's own spread.
 
     `n_steps` is the length of a plain chain, the steps of each level of an annealed one, or the levels of an ancestral
-    one, which takes no step size.
+    one, which takes no step size. `step_size` of replica exchange is that of the coldest chains.
 
     Raises:
         BadInput: a step size for ancestral sampling. BadConfig: a value that the sampler refuses.
@@ -68,6 +70,14 @@ def plan(
         changes = {} if n_steps is None else {"n_levels": n_steps}
         sampler = validate(AncestralConfig, sampler.model_dump() | changes, "generate")
         return sampler.build().stages(energy), sampler.sigma_max
+    if changes and "step_size" not in type(sampler).model_fields:
+        raise BadInput(
+            f"step_size: this model samples by kind '{sampler.kind}', which has none; n_steps sets how many"
+        )
+    if isinstance(sampler, ReplicaExchangeConfig):
+        changes = {"sampler": sampler.sampler.model_dump() | changes}
+        sampler = validate(ReplicaExchangeConfig, sampler.model_dump() | changes, "generate")
+        return sampler.build().stages(energy, n_steps or config.n_steps), 0.0
     sampler = validate(type(sampler), sampler.model_dump() | changes, "generate")
     return [Stage(sampler.build(), energy, n_steps or config.n_steps)], 0.0
 
@@ -89,6 +99,7 @@ def generate_steps(
     n_steps: int | None,
     step_size: float | None,
     keep_every: int,
+    diagnose: bool = False,
 ) -> Steps[Progress, None, Generated]:
     """See `Detector.generate_steps`."""
     if n < 1:
@@ -101,13 +112,19 @@ def generate_steps(
     stages, noise = plan(energy, config, n_steps, step_size)
     generator = torch.Generator(state.mean.device).manual_seed(seed)
     x = start(state.mean, state.sd, noise, n, generator)
+    if hasattr(energy, "admissible"):  # of rows of zeros and ones, say
+        x = cast(Any, energy).admissible(x)
     kept: list[np.ndarray] = []
-    for i, total, x, _info in iterate(stages, x, generator):  # noqa: B020 (x is the answer)
+    recorder = Recorder(stages) if diagnose else None
+    for i, total, x, info in iterate(stages, x, generator):  # noqa: B020 (x is the answer)
+        if recorder is not None:
+            recorder.add(x, info)
         keep = bool(keep_every) and i % keep_every == 0
         if keep:
             kept.append(to_user(preprocessor, x))
         yield Progress(i, total, kept[-1] if keep else None)
-    return Generated.of(to_user(preprocessor, x), kept if keep_every else None)
+    made = Generated.of(to_user(preprocessor, x), kept if keep_every else None)
+    return made if recorder is None else replace(made, diagnostics=recorder.report().as_dict())
 
 
 def check_seed(seed: int) -> None:

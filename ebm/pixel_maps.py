@@ -111,7 +111,7 @@ def pixel_map_steps(
         elif chosen == "local":
             found = smoothed(local_map(product, part))
         else:
-            found = smoothed((gradient_step(product, part) - part).square().sum(1))
+            found = smoothed((gradient_step(product, part, images.model_range) - part).square().sum(1))
         maps[first : first + PART] = found.cpu().numpy()
         yield Progress(first + len(part), len(x))
     bad = np.flatnonzero(~np.isfinite(maps).all((1, 2)))
@@ -142,11 +142,11 @@ def check_method(method: str | None, able: list[MapMethod]) -> MapMethod:
     raise BadInput(f"method must be one of {', '.join(METHODS)}, got {method!r}")
 
 
-def gradient_step(energy: EnergyFn, x: Tensor) -> Tensor:
-    """x - c dE/dx within [-1, 1], with c such that the step's root mean square is `STEP`; x (B, C, H, W)."""
+def gradient_step(energy: EnergyFn, x: Tensor, box: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
+    """x - c dE/dx within `box`, the range of pixels, with c such that the step's root mean square is `STEP`; x (B, C, H, W)."""
     gradient = energy_and_gradient(energy, x)[1]
     size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
-    return (x - STEP * gradient / size.clamp_min(1e-12)).clamp(-1, 1)
+    return (x - STEP * gradient / size.clamp_min(1e-12)).clamp(*box)
 
 
 def residual_map(restore: Restore, x: Tensor) -> Tensor:

@@ -50,10 +50,7 @@ class Pixels:
         self.values, self.preprocessor = values, preprocessor
         self.shape = preprocessor.shape
         codes = np.arange(256, dtype=np.float64)
-        scale = 2.0 / (
-            preprocessor.high - preprocessor.low
-        )  # the formula of `ScaleImage`, for each of 256 values
-        self._table = torch.from_numpy(((codes - preprocessor.low) * scale - 1.0).astype(np.float32))
+        self._table = torch.from_numpy(preprocessor.scaled(codes).astype(np.float32))
         self._tables = {torch.device("cpu"): self._table}
 
     @classmethod

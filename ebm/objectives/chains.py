@@ -8,12 +8,13 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
+from ebm.samplers.gibbs import GibbsConfig
 from ebm.samplers.langevin import LangevinConfig
 from ebm.samplers.mala import MALAConfig
 from ebm.types import EnergyFn, LossOutput, Sampler
 
 # Annealed sampling needs noise levels, which the energies that contrastive divergence trains do not have.
-ChainConfig = Annotated[LangevinConfig | MALAConfig, Field(discriminator="kind")]
+ChainConfig = Annotated[LangevinConfig | MALAConfig | GibbsConfig, Field(discriminator="kind")]
 
 
 def unwrapped(energy: nn.Module) -> nn.Module:
@@ -33,14 +34,15 @@ def contrastive_loss(energy: nn.Module, data: Tensor, negatives: Tensor, l2: flo
     """mean E(data) - mean E(negatives) + l2 * mean(E(data)^2 + E(negatives)^2).
 
     Its gradient without the last term is the (biased) gradient of the negative log-likelihood; the last term keeps the
-    energies from drifting (Du and Mordatch 2019, section 3.3). One forward pass on cat(data, negatives).
+    energies from drifting (Du and Mordatch 2019, section 3.3). One forward pass on cat(data, negatives). Of the metrics,
+    `cd` is the first two terms and `reg` the last, which add up to the loss.
     """
     energies = energy(torch.cat([data, negatives]))
     real, fake = energies[: len(data)], energies[len(data) :]
-    loss = real.mean() - fake.mean()
-    if l2:
-        loss = loss + l2 * (real.square().mean() + fake.square().mean())
-    return LossOutput(loss, figures(energies, len(data)))
+    cd = real.mean() - fake.mean()
+    reg = l2 * (real.square().mean() + fake.square().mean())
+    parts = {"cd": float(cd.detach()), "reg": float(reg.detach())}
+    return LossOutput(cd + reg if l2 else cd, parts | figures(energies, len(data)))
 
 
 def figures(energies: Tensor, n: int) -> dict[str, float]:

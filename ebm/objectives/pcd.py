@@ -16,14 +16,17 @@ from ebm.types import LossOutput, Sampler
 
 
 class PersistentCDConfig(Frozen):
-    """A replay buffer of `buffer_size` chains, of which a share `fresh_share` of each batch restarts from `fresh`."""
+    """A replay buffer of `buffer_size` chains, of which a share `fresh_share` of each batch restarts from `fresh`.
+
+    Energies of binary rows want `fresh: binary` and `data_noise: 0`.
+    """
 
     kind: Literal["persistent_cd"] = "persistent_cd"
     k_steps: int = Field(default=60, ge=1)
     sampler: ChainConfig = LangevinConfig(step_size=10.0, noise_scale=0.005, clip=0.03, box=(-1.0, 1.0))
     buffer_size: int = Field(default=8192, ge=1)
     fresh_share: float = Field(default=0.05, ge=0, le=1)
-    fresh: Literal["uniform", "gaussian"] = "uniform"
+    fresh: Literal["uniform", "gaussian", "binary"] = "uniform"
     l2: float = Field(default=0.1, ge=0)
     data_noise: float = Field(default=0.005, ge=0)
 
@@ -41,8 +44,8 @@ class PersistentCDConfig(Frozen):
 class PersistentCD:
     """Persistent CD (Tieleman 2008) with the replay buffer of Du and Mordatch (2019): loss of `contrastive_loss`.
 
-    `fresh` chains start uniformly in the sampler's box ([-1, 1] without one) or from a standard normal. The buffer is
-    this objective's only state; it is saved and resumed with the run.
+    `fresh` chains start uniformly in the sampler's box ([-1, 1] without one), from a standard normal, or, where rows are
+    zeros and ones, at tosses of a fair coin. The buffer is this objective's only state; it is saved and resumed with the run.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class PersistentCD:
         sampler: Sampler,
         k_steps: int,
         buffer: ReplayBuffer,
-        fresh: Literal["uniform", "gaussian"] = "uniform",
+        fresh: Literal["uniform", "gaussian", "binary"] = "uniform",
         l2: float = 0.0,
         data_noise: float = 0.0,
     ):
@@ -66,6 +69,8 @@ class PersistentCD:
             shape = (n, *x.shape[1:])
             if self.fresh == "gaussian":
                 return torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype)
+            if self.fresh == "binary":
+                return torch.randint(0, 2, shape, generator=generator, device=x.device).to(x.dtype)
             low, high = getattr(self.sampler, "box", None) or (-1.0, 1.0)
             return low + (high - low) * torch.rand(shape, generator=generator, device=x.device, dtype=x.dtype)
 

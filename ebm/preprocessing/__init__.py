@@ -4,15 +4,21 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ebm.preprocessing.binarize import BinarizeConfig, BinaryImage, BinaryTable
 from ebm.preprocessing.frames import as_table, is_frame
 from ebm.preprocessing.image import ImageConfig, ScaleImage
 from ebm.preprocessing.mixed import Mixed, MixedConfig
 from ebm.preprocessing.protocol import Coding, Preprocessor
 from ebm.preprocessing.tabular import Standardize, StandardizeConfig
 
-PreprocessorConfig = Annotated[StandardizeConfig | MixedConfig | ImageConfig, Field(discriminator="kind")]
+PreprocessorConfig = Annotated[
+    StandardizeConfig | MixedConfig | ImageConfig | BinarizeConfig, Field(discriminator="kind")
+]
 
 __all__ = [
+    "BinarizeConfig",
+    "BinaryImage",
+    "BinaryTable",
     "Coding",
     "ImageConfig",
     "Mixed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -26,6 +26,7 @@ class ScaleImage:
 
     kind = "image"
     columns = None
+    model_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)  # what `low` and `high` become
 
     def __init__(
         self,
@@ -74,7 +75,7 @@ class ScaleImage:
             column = int(outside[row].argmax())
             value = array.reshape(len(array), -1)[row, column]
             problem = f"is {value:g}, outside [{self.low:g}, {self.high:g}]"
-            raise cell_error(row, column, problem, name=lambda index: _pixel(index, size))
+            raise cell_error(row, column, problem, name=lambda index: pixel_at(index, size))
         if (array == array.flat[0]).all():
             raise BadInput(f"every pixel of the {len(array)} training images is equal: nothing to learn")
         self._size = size
@@ -102,21 +103,26 @@ class ScaleImage:
         """
         size = self._fitted()
         array = self.rows(values, allow_missing=allow_missing)
-        with np.errstate(over="ignore"):
-            z = (array - self.low) * (2.0 / (self.high - self.low)) - 1.0
+        z = self.scaled(array)
         height, width, channels = size
         z = z.reshape(len(z), height, width, channels)
         if allow_missing:
-            z = np.where(np.isnan(z), 0.0, z)
-        z = to_float32(z, name=lambda column: _pixel(column, size))
+            z = np.where(np.isnan(array.reshape(z.shape)), sum(self.model_range) / 2, z)
+        z = to_float32(z, name=lambda column: pixel_at(column, size))
         return np.ascontiguousarray(z.transpose(0, 3, 1, 2))
+
+    def scaled(self, array: np.ndarray) -> np.ndarray:
+        """Pixels in user units, float64 of any shape, in model space; NaN stays NaN."""
+        with np.errstate(over="ignore"):
+            return (array - self.low) * (2.0 / (self.high - self.low)) - 1.0
 
     def inverse(self, values: np.ndarray) -> np.ndarray:
         """(N, C, H, W) -> (N, H, W), or (N, H, W, C) if C > 1; float32, clipped to [low, high]."""
         z = np.asarray(values, dtype=np.float64)
         if z.ndim != 4 or z.shape[1:] != self.shape:
             raise BadInput(f"shape {z.shape} is not (N, C, H, W) with (C, H, W) = {self.shape}")
-        x = np.clip(self.low + (z + 1.0) * ((self.high - self.low) / 2.0), self.low, self.high)
+        bottom, top = self.model_range
+        x = np.clip(self.low + (z - bottom) * ((self.high - self.low) / (top - bottom)), self.low, self.high)
         return np.ascontiguousarray(
             x.transpose(0, 2, 3, 1).reshape(len(x), *self.input_shape), dtype=np.float32
         )
@@ -169,7 +175,7 @@ class ScaleImage:
 
     def pixel_name(self, column: int) -> str:
         """Of a flat index of a picture (H, W, C)."""
-        return _pixel(column, self._fitted())
+        return pixel_at(column, self._fitted())
 
     def _check(self, array: np.ndarray, size: tuple[int, int, int], allow_missing: bool = False) -> None:
         height, width, channels = size
@@ -179,10 +185,10 @@ class ScaleImage:
         if array.shape[1:] not in fits:
             accepted = " or ".join(str(shape) for shape in reversed(fits))
             raise BadInput(f"row 0 has shape {array.shape[1:]}, the model takes {accepted}", row=0)
-        require_finite(array, name=lambda column: _pixel(column, size), allow_missing=allow_missing)
+        require_finite(array, name=lambda column: pixel_at(column, size), allow_missing=allow_missing)
 
 
-def _pixel(column: int, size: tuple[int, int, int]) -> str:
+def pixel_at(column: int, size: tuple[int, int, int]) -> str:
     """Name a flat index of an (H, W, C) image by line and column, and by channel where there are several."""
     line, rest = divmod(column, size[1] * size[2])
     across, channel = divmod(rest, size[2])

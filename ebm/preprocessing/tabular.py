@@ -76,6 +76,13 @@ class Standardize:
         Raises:
             BadInput: wrong width, or a cell that is no finite number; names row and column.
         """
+        with np.errstate(over="ignore"):
+            z = (self.checked(values).astype(np.float64) - self._mean) / self._sd
+        # A tiny sd can carry a finite value beyond float32, or beyond float64.
+        return to_float32(z, self._columns)
+
+    def checked(self, values: Any) -> np.ndarray:
+        """Rows (N, d) as numbers in user units; raises BadInput as `transform`."""
         self._require_fitted()
         array = as_numbers(values, self._columns)
         width = len(self._mean)
@@ -83,10 +90,7 @@ class Standardize:
             got = f"{array.shape[1]} values" if array.ndim == 2 else f"shape {array.shape[1:]}"
             raise BadInput(f"row 0 has {got}, the model takes {width} columns", row=0)
         require_finite(array, self._columns)
-        with np.errstate(over="ignore"):
-            z = (array.astype(np.float64) - self._mean) / self._sd
-        # A tiny sd can carry a finite value beyond float32, or beyond float64.
-        return to_float32(z, self._columns)
+        return array
 
     def inverse(self, values: np.ndarray) -> np.ndarray:
         """z (N, d) -> x = mean + sd z, float32, in user units."""

@@ -15,7 +15,7 @@ from ebm.objectives import ObjectiveConfig
 from ebm.preprocessing import PreprocessorConfig
 from ebm.samplers import SamplerConfig
 from ebm.training import presets
-from ebm.training.matching import check_fitted, check_objective, check_sampler
+from ebm.training.matching import check_fitted, check_objective, check_preprocessing, check_sampler
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -178,6 +178,7 @@ class ModelConfig(Frozen):
                 "'start_from' needs calibration 'split': the other term has seen the rows left out"
             )
         for i, term in enumerate(self.terms):
+            check_preprocessing(self.preprocessing, term.name, term.energy)
             earlier = {t.name: t.energy for t in self.terms[:i]}
             if term.start_from is not None and earlier.get(term.start_from) != term.energy:
                 raise ValueError(f"term '{term.name}': 'start_from' needs an earlier term of the same energy")

@@ -39,7 +39,11 @@ def check_objective(objective: Any, energy: Any) -> None:
     if (energy.kind == "restoration") != (objective.kind == "restoration"):
         raise ValueError("energy kind 'restoration' and objective kind 'restoration' go together")
     if conditional and not getattr(objective, "over_levels", False):
-        raise ValueError("a noise-conditional energy can only be trained by objective kind 'dsm'")
+        raise ValueError(
+            "a noise-conditional energy can only be trained by objective kind 'dsm', or 'recovery' with 'levels'"
+        )
+    if getattr(objective, "levels", ()) and not conditional:
+        raise ValueError("'levels' needs a noise-conditional energy")
     _check_needs("objective", objective, energy)
     sampler = getattr(objective, "sampler", None)
     if sampler is not None:
@@ -49,6 +53,28 @@ def check_objective(objective: Any, energy: Any) -> None:
             raise ValueError(
                 f"energy '{energy.kind}' is of binary rows: it needs an objective with sampler kind 'gibbs'"
             )
+    _check_rows(objective, energy)
+
+
+def check_preprocessing(preprocessing: Any, name: str, energy: Any) -> None:
+    """Raises ValueError where term `name` is of binary rows and would get others."""
+    if "binary" in energy.offers and preprocessing.kind != "binarize":
+        raise ValueError(f"term '{name}' is of binary rows: it needs preprocessing kind 'binarize'")
+
+
+def _check_rows(objective: Any, energy: Any) -> None:
+    """Raises ValueError where an objective would give the energy rows that are not of its space."""
+    fresh = getattr(objective, "fresh", None)
+    if "binary" not in energy.offers:
+        if fresh == "binary":
+            raise ValueError(f"'fresh: binary' is for binary rows; energy '{energy.kind}' is of real ones")
+        return
+    if getattr(objective, "data_noise", 0):
+        raise ValueError(f"energy '{energy.kind}' is of binary rows: set 'data_noise' to 0")
+    if getattr(objective, "negatives", None) is not None:
+        raise ValueError(f"energy '{energy.kind}' is of binary rows: it takes no 'negatives'")
+    if fresh not in (None, "binary"):
+        raise ValueError(f"energy '{energy.kind}' is of binary rows: set 'fresh' to binary")
 
 
 def check_sampler(sampler: Any, name: str, energy: Any) -> None:

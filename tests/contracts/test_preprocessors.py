@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from ebm.errors import BadArtifact, BadInput
 from ebm.preprocessing import (
+    BinarizeConfig,
     ImageConfig,
     MixedConfig,
     Preprocessor,
@@ -41,6 +42,12 @@ CASES = {
     ),
     "image-gray": Case(ImageConfig(low=0, high=16), RNG.uniform(0, 16, (20, 5, 4))),
     "image-colour": Case(ImageConfig(), RNG.integers(0, 256, (20, 5, 4, 3)).astype(np.uint8)),
+    "binary-image": Case(BinarizeConfig(threshold=8, high=16), 16.0 * RNG.integers(0, 2, (20, 5, 4))),
+    "binary-flat": Case(
+        BinarizeConfig(threshold=2, low=-1, high=3, height=2, width=3, channels=2),
+        4.0 * RNG.integers(0, 2, (20, 12)) - 1,
+    ),
+    "binary-table": Case(BinarizeConfig(input="tabular"), RNG.integers(0, 2, (40, 3)), ["a", "b", "c"]),
     "image-flat": Case(
         ImageConfig(low=-1, high=3, height=2, width=3, channels=2), RNG.uniform(-1, 3, (20, 12))
     ),
