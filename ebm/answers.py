@@ -34,10 +34,12 @@ class Scores:
 @dataclass(frozen=True)
 class Generated:
     """`samples` (n, ...) and, with keep_every, `snapshots` (k, n, ...), both in user units; of a model of mixed columns
-    a table, and a list of k tables."""
+    a table, and a list of k tables. `diagnostics`, where asked for: whether the chains have mixed, the figures of
+    `ebm.evaluation.chains_report.ChainsReport` on the energy, each a number or None."""
 
     samples: Any
     snapshots: Any
+    diagnostics: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, samples: Any, kept: list[Any] | None) -> Generated:

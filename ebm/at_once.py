@@ -54,11 +54,11 @@ class AtOnce:
         n_steps: int | None = None,
         step_size: float | None = None,
         keep_every: int = 0,
+        diagnose: bool = False,
     ) -> Generated:
         """n new samples in user units; see `generate_steps`."""
-        return finish(
-            self.generate_steps(n, seed=seed, n_steps=n_steps, step_size=step_size, keep_every=keep_every)
-        )
+        chain: dict[str, Any] = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
+        return finish(self.generate_steps(n, seed=seed, **chain, diagnose=diagnose))
 
     def explain(
         self, values: Any, *, sparse: bool | None = None, method: ExplainMethod | None = None

@@ -184,6 +184,7 @@ class Detector(AtOnce):
         n_steps: int | None = None,
         step_size: float | None = None,
         keep_every: int = 0,
+        diagnose: bool = False,
     ) -> Steps[Progress, None, Generated]:
         """`generate`, pausing after each step; the answer is the generator's return value.
 
@@ -191,7 +192,7 @@ class Detector(AtOnce):
             seed: same seed, same model, same device: same samples.
             n_steps: of a plain chain, or of each level of an annealed one; the manifest's sampler says by default.
             step_size: in the sampler's units.
-            keep_every: keep the chains' state after every so many steps.
+            keep_every: keep the chains' state after every so many steps. diagnose: also say whether they have mixed.
 
         Raises:
             Unsupported: the model was published without a sampler.
@@ -200,9 +201,9 @@ class Detector(AtOnce):
         self._require("generate")
         config, state = self.manifest.sampling, self.sampling
         assert config is not None and state is not None
-        options: dict[str, Any] = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
+        chain: dict[str, Any] = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
         parts = self.preprocessor, generation.sampling_energy(self.energy.terms, config), config, state
-        return (yield from generation.generate_steps(*parts, n, seed=seed, **options))
+        return (yield from generation.generate_steps(*parts, n, seed=seed, **chain, diagnose=diagnose))
 
     # -- explanations and missing cells -----------------------------------------------------------------------------
 

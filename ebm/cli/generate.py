@@ -53,6 +53,10 @@ def generate(
     keep_every: Annotated[
         int, typer.Option(min=0, help="Keep every so many-th step in <OUT>.snapshots.npy; 0: none.")
     ] = 0,
+    diagnose: Annotated[
+        bool,
+        typer.Option("--diagnose", help="Also say whether the chains have mixed: acceptance, R-hat, ESS."),
+    ] = False,
     format: PartsFormat = "parquet",
     chunk_rows: ChunkRows = None,
     fresh: Fresh = False,
@@ -65,16 +69,17 @@ def generate(
 
     A .png is a grid (image models only). Snapshots have the shape (kept, n, ...). Samples are drawn in groups (1,024,
     fewer of wide ones): the first with --seed itself, each other with a seed derived from it and its first row's
-    number. What was interrupted goes on where it was. With snapshots, and for a .png, all are drawn together.
+    number. What was interrupted goes on where it was. With snapshots or --diagnose, and for a .png, all are drawn
+    together.
 
     Example: ebm generate digits -n 16 -o samples.png --seed 1
     """
     picture = output.lower().endswith(".png") and "://" not in output
-    if picture or keep_every:
+    if picture or keep_every or diagnose:
         check_output(Path(output), (".npy", ".csv", ".parquet", ".png"))
         detector = open_detector(model, models, device, as_json=as_json)
         check_can(detector, "generate")
-        how = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
+        how = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every, "diagnose": diagnose}
         _together(detector, Path(output), n, seed, how, as_json)
         return
     if step_size is not None and not step_size > 0:
@@ -118,11 +123,31 @@ def _together(
     write_samples(made.samples, output, detector)
     if as_json:
         about = {"model": detector.name, "version": detector.version, "n": n, "seed": seed}
-        print_json(
-            {**about, "output": str(output), "snapshots": None if snapshots is None else str(snapshots)}
-        )
+        about |= {"output": str(output), "snapshots": None if snapshots is None else str(snapshots)}
+        print_json(about | ({"diagnostics": made.diagnostics} if made.diagnostics else {}))
     else:
         say(f"{output}: {n} samples, seed {seed}" + (f"; {snapshots}" if snapshots else ""))
+        if made.diagnostics:
+            say(_mixing(made.diagnostics))
+
+
+def _mixing(found: dict[str, Any]) -> str:
+    """The diagnostics in one line; what cannot be known is left out."""
+    parts = [
+        f"{name} {found[key]:.3g}"
+        for key, name in (
+            ("acceptance", "acceptance"),
+            ("energy_mean", "energy"),
+            ("energy_r_hat", "R-hat of the energy"),
+            ("energy_ess", "effective draws of the energy"),
+        )
+        if found[key] is not None
+    ]
+    if found["swap_rates"]:
+        parts.append("exchanges " + " ".join("-" if r is None else f"{r:.2f}" for r in found["swap_rates"]))
+    return f"{found['n_chains']} chains, steps {found['n_warmup'] + 1} to {found['n_steps']}: " + ", ".join(
+        parts
+    )
 
 
 def write_samples(samples: Any, output: Path, detector: Detector) -> None:

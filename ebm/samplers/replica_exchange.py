@@ -113,7 +113,10 @@ class ReplicaExchange:
             raise BadConfig(f"ReplicaExchange: temperatures must ascend from 1, two or more, not {levels}")
         if swap_every < 1:
             raise BadConfig(f"ReplicaExchange: swap_every must be at least 1, not {swap_every}")
-        if not math.isclose(getattr(kernel, "temperature", 1.0), 1.0) or getattr(kernel, "box", None) is not None:
+        if (
+            not math.isclose(getattr(kernel, "temperature", 1.0), 1.0)
+            or getattr(kernel, "box", None) is not None
+        ):
             raise BadConfig("ReplicaExchange: its sampler must have temperature 1 and no box")
         if getattr(kernel, "clip", None) is not None:
             raise BadConfig("ReplicaExchange: its sampler must not clip gradients")

@@ -101,6 +101,7 @@ def _document(made: Generated, options: GenerateRequest, loaded: Loaded) -> dict
         "seed": options.seed,
         "samples": answers.rows_of(made.samples),
         "snapshots": samples.rows_or_none(made.snapshots),
+        **({"diagnostics": made.diagnostics} if made.diagnostics else {}),
     }
 
 

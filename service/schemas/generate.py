@@ -21,6 +21,9 @@ class GenerateRequest(BaseModel):
     )
     step_size: float | None = Field(None, gt=0, description="in the sampler's units; null: as published")
     keep_every: int = Field(0, ge=0, description="keep the chains' state after every so many steps; 0: none")
+    diagnose: bool = Field(
+        False, description="also say whether the chains have mixed: acceptance, R-hat, effective draws (JSON)"
+    )
     label: int | str | None = Field(
         None, alias="class", description="joint models: draw samples of this class only"
     )
@@ -35,3 +38,6 @@ class GenerateAnswer(BaseModel):
     seed: int
     samples: list[Any] = Field(description="(n, *input_shape)")
     snapshots: list[Any] | None = Field(description="(k, n, *input_shape)")
+    diagnostics: dict[str, Any] | None = Field(
+        None, description="with diagnose: of the second half of the run; null where a figure cannot be known"
+    )
