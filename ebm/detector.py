@@ -190,8 +190,7 @@ class Detector(AtOnce):
 
         Args:
             seed: same seed, same model, same device: same samples.
-            n_steps: of a plain chain, or of each level of an annealed one; the manifest's sampler says by default.
-            step_size: in the sampler's units.
+            n_steps: of a plain chain, or of each level of an annealed one. step_size: in the sampler's units.
             keep_every: keep the chains' state after every so many steps. diagnose: also say whether they have mixed.
 
         Raises:

@@ -15,9 +15,7 @@ from ebm.errors import BadConfig
 from ebm.samplers.gradient import energy_and_gradient, row_norm, standard_normal_like
 from ebm.types import EnergyFn, StepInfo
 
-MAX_ERROR = (
-    1000.0  # of the Hamiltonian along a trajectory: beyond it the integration has diverged (as in Stan)
-)
+MAX_ERROR = 1000.0  # of H along a trajectory: beyond it the integration has diverged (as in Stan)
 
 ValueAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
