@@ -9,12 +9,17 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from ebm.samplers.gibbs import GibbsConfig
+from ebm.samplers.hmc import HMCConfig
 from ebm.samplers.langevin import LangevinConfig
 from ebm.samplers.mala import MALAConfig
+from ebm.samplers.metropolis import MetropolisConfig
 from ebm.types import EnergyFn, LossOutput, Sampler
 
-# Annealed sampling needs noise levels, which the energies that contrastive divergence trains do not have.
-ChainConfig = Annotated[LangevinConfig | MALAConfig | GibbsConfig, Field(discriminator="kind")]
+# Annealed sampling needs noise levels, which the energies that contrastive divergence trains do not have; replica
+# exchange, hot copies that outlive the batch.
+ChainConfig = Annotated[
+    LangevinConfig | MALAConfig | MetropolisConfig | HMCConfig | GibbsConfig, Field(discriminator="kind")
+]
 
 
 def unwrapped(energy: nn.Module) -> nn.Module:
