@@ -7,12 +7,25 @@ from pydantic import Field
 from ebm.objectives.cd import CDConfig, ContrastiveDivergence
 from ebm.objectives.contrast import Contrast, ContrastConfig
 from ebm.objectives.dsm import DenoisingScoreMatching, DSMConfig
+from ebm.objectives.maximum_likelihood import MaximumLikelihood, MaximumLikelihoodConfig
 from ebm.objectives.pcd import PersistentCD, PersistentCDConfig
 from ebm.objectives.reconstruction import Reconstruction, ReconstructionConfig
+from ebm.objectives.recovery import Recovery, RecoveryConfig
 from ebm.objectives.restoration import Restoration, RestorationConfig
+from ebm.objectives.score_matching import ScoreMatching, ScoreMatchingConfig
+from ebm.objectives.sliced import SlicedScoreMatching, SlicedScoreMatchingConfig
 
 ObjectiveConfig = Annotated[
-    CDConfig | PersistentCDConfig | DSMConfig | ContrastConfig | ReconstructionConfig | RestorationConfig,
+    CDConfig
+    | PersistentCDConfig
+    | DSMConfig
+    | ContrastConfig
+    | ReconstructionConfig
+    | RestorationConfig
+    | MaximumLikelihoodConfig
+    | RecoveryConfig
+    | ScoreMatchingConfig
+    | SlicedScoreMatchingConfig,
     Field(discriminator="kind"),
 ]
 
@@ -23,11 +36,19 @@ __all__ = [
     "ContrastiveDivergence",
     "DSMConfig",
     "DenoisingScoreMatching",
+    "MaximumLikelihood",
+    "MaximumLikelihoodConfig",
     "ObjectiveConfig",
     "PersistentCD",
     "PersistentCDConfig",
     "Reconstruction",
     "ReconstructionConfig",
+    "Recovery",
+    "RecoveryConfig",
     "Restoration",
     "RestorationConfig",
+    "ScoreMatching",
+    "ScoreMatchingConfig",
+    "SlicedScoreMatching",
+    "SlicedScoreMatchingConfig",
 ]
