@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 import yaml
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -19,6 +21,7 @@ from ebm.errors import BadConfig, BadInput, EBMError
 from ebm.evaluation.detector import Measured, evaluate, evaluate_corruptions
 from ebm.fitting import OnTermStep, fit_detector
 from ebm.manifest import DataSummary
+from ebm.noise_check import NoiseCheck, check_noise
 from ebm.run_log import RunLog
 from ebm.training.config import TrainConfig
 from ebm.training.devices import make_fabric
@@ -94,8 +97,11 @@ def train(
     """Train, calibrate and measure the model that `config` describes.
 
     The run folder receives config.yaml, metrics.jsonl, checkpoints/, curves.png, samples.png where the model
-    generates, and for images energies.png and denoising.png, and all three as training goes in pictures/<term>/. With
-    `resume` it continues from there and ends with the weights of an uninterrupted run.
+    generates, and for images energies.png, denoising.png and chain.png, and all four as training goes in
+    pictures/<term>/. With `resume` it continues from there and ends with the weights of an uninterrupted run.
+
+    The model is asked for the energies of noise beside those of held-out rows (`ebm.noise_check`); where noise looks
+    more normal, a note of the model says so.
 
     A launched `fabric` of several devices has each of them call this alike. Rank 0 alone measures and writes, but for
     the others' part of the checkpoints; to the others the detector comes back unmeasured.
@@ -121,41 +127,55 @@ def train(
         if on_step is not None:
             on_step(term, step, n_steps, figures)
 
-    def look(term: str, step: int, energy: nn.Module, held_out: Tensor) -> None:
-        if log is not None and held_out.dim() == 4:
-            log.look(term, step, energy, held_out)
+    objectives = {term.name: term.objective for term in config.terms if term.objective is not None}
 
-    try:
-        if folder is not None and ranks.first:
-            log = RunLog(folder, resume=resume, tensorboard=config.tensorboard)
-        detector = fit_detector(
-            config,
-            rows.train,
-            rows.calibration,
-            columns=rows.table.columns,
-            data=rows.summary(config.seed),
-            checkpoints=None if folder is None else folder / "checkpoints",
-            resume=resume,
-            on_step=report,
-            on_look=look,
-            should_stop=should_stop,
-            fabric=fabric,
-        )
-    except EBMError:
-        if folder is not None and not resume and ranks.first:
-            _release(folder)
-        raise
-    finally:
+    def look(term: str, step: int, energy: nn.Module, held_out: Tensor) -> None:
         if log is not None:
-            log.close()
-    if not ranks.first:
-        return detector
-    measured = measure(detector, rows, config.seed)
-    own = measured.pop("model", {})
-    detector.manifest = detector.manifest.model_copy(update={"metrics": own, "baselines": measured})
-    if log is not None:
-        log.draw(detector, rows.test if len(rows.test) else rows.calibration)
+            log.look(term, step, energy, held_out, objectives.get(term))
+
+    with ExitStack() as last:
+        try:
+            if folder is not None and ranks.first:
+                log = RunLog(folder, resume=resume, tensorboard=config.tensorboard)
+                last.callback(log.close)
+            detector = fit_detector(
+                config,
+                rows.train,
+                rows.calibration,
+                columns=rows.table.columns,
+                data=rows.summary(config.seed),
+                checkpoints=None if folder is None else folder / "checkpoints",
+                resume=resume,
+                on_step=report,
+                on_look=look,
+                should_stop=should_stop,
+                fabric=fabric,
+            )
+        except EBMError:
+            if folder is not None and not resume and ranks.first:
+                _release(folder)
+            raise
+        if not ranks.first:
+            return detector
+        measured = measure(detector, rows, config.seed)
+        own = measured.pop("model", {})
+        held_out = rows.test if len(rows.test) else rows.calibration
+        checked = _noise_check(detector, held_out, config.seed)
+        notes = detector.manifest.notes + (() if checked is None else checked.notes())
+        detector.manifest = detector.manifest.model_copy(
+            update={"metrics": own, "baselines": measured, "notes": notes}
+        )
+        if log is not None:
+            log.draw(detector, held_out, checked, objectives)
     return detector
+
+
+def _noise_check(detector: Detector, held_out: Values, seed: int) -> NoiseCheck | None:
+    """Of the model, on rows in user units; None where no rows are held out."""
+    if len(held_out) == 0:
+        return None
+    x = torch.from_numpy(detector.preprocessor.transform(held_out)).to(detector.device)
+    return check_noise(detector.energy, x, seed=seed)
 
 
 def _digest(config: TrainConfig, rows: Prepared) -> bytes:

@@ -32,6 +32,20 @@ def test_a_resumed_run_logs_each_step_once(tmp_path: Path) -> None:
     assert steps(tmp_path) == [("a", 10, 10.0), ("a", 20, 2.5), ("a", 30, 3.5), ("b", 10, 1.0)]
 
 
+def test_a_look_comes_after_its_step_and_again_with_it(tmp_path: Path) -> None:
+    log = RunLog(tmp_path, resume=False, tensorboard=False)
+    for step in (10, 20):
+        log.write("a", step, {"loss": 1.0})
+        log.write("a", step, {"noise/data": float(step)})
+    log.write("a", 20, {"loss": 2.0})  # once more, and what was seen after it is gone
+    log.write("b", 20, {"noise/data": 7.0})
+    log.write("a", 20, {"noise/data": 3.0})
+    log.close()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    found = [(line["term"], line["step"], line.get("loss", line.get("noise/data"))) for line in lines]
+    assert found == [("a", 10, 1.0), ("a", 10, 10.0), ("a", 20, 2.0), ("b", 20, 7.0), ("a", 20, 3.0)]
+
+
 def test_tensorboard_events_are_written(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra 'tensorboard' is not installed")
     log = RunLog(tmp_path, resume=False, tensorboard=True)

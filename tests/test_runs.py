@@ -82,7 +82,8 @@ def test_a_stopped_run_resumes_to_the_same_model(
     for name, value in expected.energy.state_dict().items():
         np.testing.assert_array_equal(detector.energy.state_dict()[name], value, err_msg=name)
     np.testing.assert_array_equal(detector.calibration.scores, expected.calibration.scores)
-    assert logged(tmp_path / "run") == logged(folder) and len(logged(folder)) == 16
+    # Eight lines and three looks of each term, and one of the model at the end.
+    assert logged(tmp_path / "run") == logged(folder) and len(logged(folder)) == 2 * (8 + 3) + 1
     a, b = (m.model_copy(update={"created": "today"}) for m in (detector.manifest, expected.manifest))
     assert a == b
 
@@ -90,14 +91,14 @@ def test_a_stopped_run_resumes_to_the_same_model(
 def test_what_an_image_run_leaves(whole: tuple[Detector, Path]) -> None:
     detector, folder = whole
     names = {"config.yaml", "metrics.jsonl", "checkpoints", "curves.png", "samples.png"}
-    names |= {"energies.png", "denoising.png", "pictures"}
+    names |= {"energies.png", "denoising.png", "chain.png", "pictures"}
     assert {p.name for p in folder.iterdir()} == names
     # At each quarter of either term but the last: what it samples, denoises, and how its energies lie.
     for term in config().terms:
         steps = [k * (term.training.n_steps // 4) for k in (1, 2, 3)]
-        kinds = ("samples", "denoising", "energies")
+        kinds = ["samples", "denoising", "energies"] + (["chain"] if term.name == "second" else [])
         expected = {f"{kind}-{step}.png" for kind in kinds for step in steps}
-        assert {p.name for p in (folder / "pictures" / term.name).iterdir()} >= expected
+        assert {p.name for p in (folder / "pictures" / term.name).iterdir()} == expected
     assert {p.name for p in (folder / "checkpoints").iterdir()} == {
         "first.safetensors",
         "second.safetensors",
@@ -108,7 +109,16 @@ def test_what_an_image_run_leaves(whole: tuple[Detector, Path]) -> None:
     with Image.open(folder / "curves.png") as picture:
         assert picture.width > picture.height > 100
     lines = [json.loads(line) for line in logged(folder)]
-    assert {"loss", "real", "fake", "gap", "gradient_norm", "learning_rate"} <= lines[-1].keys()
+    steps, looks = ([line for line in lines if ("loss" in line) == it] for it in (True, False))
+    names = {"loss", "reg", "cd", "real", "fake", "gap", "gradient_norm", "learning_rate"}
+    assert names <= steps[-1].keys()
+    assert [(line["term"], line["step"]) for line in looks] == [
+        *((term, step) for term in ("first", "second") for step in (10, 20, 30)),
+        ("model", 40),
+    ]
+    kinds = ("uniform", "gaussian", "shuffled")
+    figures = {"noise/data", *(f"noise/{kind}{what}" for kind in kinds for what in ("", "_auroc"))}
+    assert all(line.keys() == {"term", "step"} | figures for line in looks)
     assert detector.manifest.training == config().model_dump(mode="json")
 
 

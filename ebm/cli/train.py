@@ -19,7 +19,7 @@ from ebm.cli.ranks import OneVoice
 from ebm.errors import BadInput, Cancelled
 
 SAME = 1.0  # seconds: Ctrl-C under torchrun reaches its processes twice, from the terminal and from torchrun
-SHOWN = ("loss", "real", "fake", "gap")
+SHOWN = ("loss", "reg", "cd", "real", "fake", "gap")
 
 
 def train(
@@ -139,7 +139,9 @@ def _train(
         }
 
         def on_step(term: str, step: int, n_steps: int, figures: dict[str, float]) -> None:
-            shown = "  ".join(f"{k} {figures[k]:.4g}" for k in SHOWN if k in figures)
+            # The gap is -cd: one of the two is enough on a line.
+            names = [k for k in SHOWN if k in figures and not (k == "gap" and "cd" in figures)]
+            shown = "  ".join(f"{k} {figures[k]:.4g}" for k in names)
             bar.update(tasks[term], completed=step, total=n_steps, description=f"{term}  {shown}")
 
         try:
