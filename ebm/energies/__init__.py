@@ -4,7 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ebm.energies.boltzmann import BoltzmannConfig, BoltzmannMachine
 from ebm.energies.conv import ConvConfig, ConvEnergy
+from ebm.energies.dbn import DBNConfig, DeepBeliefNetwork
 from ebm.energies.kernel import KernelConfig, KernelEnergy
 from ebm.energies.kernel_views import KernelViews, KernelViewsConfig
 from ebm.energies.mlp import MLPConfig, MLPEnergy
@@ -24,6 +26,8 @@ EnergyConfig = Annotated[
     | KernelConfig
     | KernelViewsConfig
     | RBMConfig
+    | BoltzmannConfig
+    | DBNConfig
     | ReconstructionConfig
     | RestorationConfig
     | UNetConfig,
@@ -31,8 +35,12 @@ EnergyConfig = Annotated[
 ]
 
 __all__ = [
+    "BoltzmannConfig",
+    "BoltzmannMachine",
     "ConvConfig",
     "ConvEnergy",
+    "DBNConfig",
+    "DeepBeliefNetwork",
     "EnergyConfig",
     "Expert",
     "KernelConfig",

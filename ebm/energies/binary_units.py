@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
+
+from ebm.types import EnergyFn
 
 
 def smoothed_logit(v: Tensor) -> Tensor:
@@ -25,3 +28,18 @@ def binary_states(n: int, like: Tensor | None = None) -> Tensor:
     codes = torch.arange(2**n, device=like.device)
     places = torch.arange(n - 1, -1, -1, device=like.device)
     return ((codes[:, None] >> places) & 1).to(like.dtype)
+
+
+def surprise(energy: EnergyFn, x: Tensor) -> Tensor:
+    """-log p(x_i | all others) of each unit of rows of zeros and ones, in nats, of x's shape (B, ...).
+
+    p(x_i | others) = 1 / (1 + exp(E(x) - E(x with unit i flipped))), by one pass a unit. The negative sum over a row
+    is its pseudo-log-likelihood (Besag 1975).
+    """
+    flat, own = x.flatten(1), energy(x)
+    out = torch.empty_like(flat)
+    for i in range(flat.shape[1]):
+        flipped = flat.clone()
+        flipped[:, i] = 1 - flipped[:, i]
+        out[:, i] = F.softplus(own - energy(flipped.reshape(x.shape)))
+    return out.reshape(x.shape)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from ebm.config import Frozen
-from ebm.energies.binary_units import bernoulli, smoothed_logit
+from ebm.energies.binary_units import bernoulli, smoothed_logit, surprise
 
 INIT_SD = 0.01  # of the weights (Hinton 2012, section 8)
 
@@ -121,6 +121,24 @@ class RestrictedBoltzmannMachine(nn.Module):
     def gibbs(self, x: Tensor, generator: Generator) -> Tensor:
         """One sweep: h given x (B, *shape), then x given h; of x's shape."""
         return self.sample_visible(self.sample_hidden(x, generator), generator).reshape(x.shape)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, *shape) -> (B, m): the hidden units' probabilities."""
+        return self.hidden_probabilities(x)
+
+    def decode(self, code: Tensor) -> Tensor:
+        """(B, m) -> (B, *shape): the visible units' means. decode(encode(x)) is what the machine makes of x."""
+        return self.visible_mean(code).reshape(-1, *self.shape)
+
+    @torch.no_grad()
+    def local_energies(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
+        """(B, H, W) of images: how little each pixel is expected, summed over channels: -log p(x_i | all others), or
+        of Gaussian units (x_i - m_i)^2 / (2 s_i^2), m = decode(encode(x))."""
+        del sigma
+        if self.visible == "binary":
+            return surprise(self, x).sum(1)
+        off = (x - self.decode(self.encode(x))).flatten(1).square() * torch.exp(-self.log_variance)
+        return 0.5 * off.reshape(x.shape).sum(1)
 
     def admissible(self, x: Tensor) -> Tensor:
         """The row of this energy's space nearest to x: zeros and ones where binary."""

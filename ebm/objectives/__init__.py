@@ -7,6 +7,7 @@ from pydantic import Field
 from ebm.objectives.cd import CDConfig, ContrastiveDivergence
 from ebm.objectives.contrast import Contrast, ContrastConfig
 from ebm.objectives.dsm import DenoisingScoreMatching, DSMConfig
+from ebm.objectives.greedy import Greedy, GreedyConfig
 from ebm.objectives.maximum_likelihood import MaximumLikelihood, MaximumLikelihoodConfig
 from ebm.objectives.pcd import PersistentCD, PersistentCDConfig
 from ebm.objectives.reconstruction import Reconstruction, ReconstructionConfig
@@ -22,6 +23,7 @@ ObjectiveConfig = Annotated[
     | ContrastConfig
     | ReconstructionConfig
     | RestorationConfig
+    | GreedyConfig
     | MaximumLikelihoodConfig
     | RecoveryConfig
     | ScoreMatchingConfig
@@ -36,6 +38,8 @@ __all__ = [
     "ContrastiveDivergence",
     "DSMConfig",
     "DenoisingScoreMatching",
+    "Greedy",
+    "GreedyConfig",
     "MaximumLikelihood",
     "MaximumLikelihoodConfig",
     "ObjectiveConfig",

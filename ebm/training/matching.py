@@ -48,18 +48,50 @@ def check_objective(objective: Any, energy: Any) -> None:
     sampler = getattr(objective, "sampler", None)
     if sampler is not None:
         _check_needs("sampler", sampler, energy)
+    if "layers" in energy.offers:
+        _check_layers(objective, energy)
     if "binary" in energy.offers and "binary" not in objective.needs:
         if sampler is None or sampler.kind not in DISCRETE:
             raise ValueError(
                 f"energy '{energy.kind}' is of binary rows: it needs an objective with sampler kind 'gibbs'"
             )
     _check_rows(objective, energy)
+    density = getattr(objective, "density", None)
+    if density is not None:  # of an objective in two parts
+        check_objective(density, energy)
+
+
+def check_chains(objective: Any, batch_size: int) -> None:
+    """Raises ValueError where an objective keeps fewer chains than a batch needs."""
+    for inner in (objective, getattr(objective, "density", None)):
+        chains = getattr(inner, "buffer_size", batch_size)
+        if chains < batch_size:
+            raise ValueError(f"'buffer_size' {chains} is below 'batch_size' {batch_size}")
+
+
+def check_labelled(config: Any) -> None:
+    """Raises ValueError where a model learns from labels and from rows chosen without looking at them."""
+    for term in config.terms:
+        if not any(getattr(stage.objective, "labelled", False) for stage in term.stages):
+            continue
+        about = f"term '{term.name}' learns from labels: it needs"
+        if config.calibration != "split":
+            raise ValueError(f"{about} calibration 'split', not '{config.calibration}'")
+        if config.contamination is not None:
+            raise ValueError(f"{about} training rows as they are: remove 'contamination'")
 
 
 def check_preprocessing(preprocessing: Any, name: str, energy: Any) -> None:
     """Raises ValueError where term `name` is of binary rows and would get others."""
     if "binary" in energy.offers and preprocessing.kind != "binarize":
         raise ValueError(f"term '{name}' is of binary rows: it needs preprocessing kind 'binarize'")
+
+
+def _check_layers(objective: Any, energy: Any) -> None:
+    if "layers" not in objective.needs:
+        raise ValueError(f"energy '{energy.kind}' is trained layer by layer, by objective kind 'greedy'")
+    if objective.layer > len(energy.hidden):
+        raise ValueError(f"'layer' {objective.layer}: the energy has {len(energy.hidden)} layers")
 
 
 def _check_rows(objective: Any, energy: Any) -> None:

@@ -11,7 +11,9 @@ from scipy.special import logsumexp
 from torch import Tensor, nn
 
 from ebm.energies import (
+    BoltzmannConfig,
     ConvConfig,
+    DBNConfig,
     Expert,
     KernelConfig,
     KernelViewsConfig,
@@ -53,6 +55,9 @@ ENERGIES = {
     "restoration": (RestorationConfig(widths=(4, 6, 8), rank=16), IMAGE, 0.3),
     "restoration_odd": (RestorationConfig(widths=(4, 6, 8, 8), rank=16), ODD, 0.3),
     "restoration_colour": (RestorationConfig(widths=(4,), rank=16), COLOUR, 0.3),
+    "boltzmann": (BoltzmannConfig(n_hidden=3), ROW, None),
+    "dbn": (DBNConfig(hidden=(6, 4)), ROW, None),
+    "dbn_image": (DBNConfig(hidden=(6, 5, 4)), IMAGE, None),
     "rbm": (RBMConfig(n_hidden=6), ROW, None),
     "rbm_image": (RBMConfig(n_hidden=6), IMAGE, None),
     "rbm_gaussian": (RBMConfig(n_hidden=6, visible="gaussian"), ROW, None),
@@ -61,7 +66,7 @@ ENERGIES = {
     "unet_colour": (UNetConfig(widths=(4, 6), rank=16), COLOUR, 0.3),
 }
 # Nothing makes these grow: without a base, or of rows of zeros and ones, which are never far away.
-BOUNDED = ("mlp_without_base", "rbm", "rbm_image")
+BOUNDED = ("mlp_without_base", "rbm", "rbm_image", "boltzmann", "dbn", "dbn_image")
 every_energy = pytest.mark.parametrize("name", ENERGIES)
 
 
