@@ -35,7 +35,7 @@ serve: install
 	$(BIN)/ebm serve --host $(HOST) --port $(PORT) $(ARGS)
 
 test: install
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 # Pyright looks for a newer pyright on the network unless told not to warn about it.
 lint: install
