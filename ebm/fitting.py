@@ -21,12 +21,14 @@ from ebm.data.pixels import Pixels
 from ebm.detector import Detector, SamplingState
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput
+from ebm.generation import check_shape
 from ebm.leave_one_out import leave_one_out
 from ebm.manifest import CalibrationSummary, DataSummary, Manifest, Term
 from ebm.noise_level import level_offsets
 from ebm.preprocessing import Preprocessor, ScaleImage
 from ebm.training.config import ModelConfig, TermConfig
 from ebm.training.devices import make_fabric
+from ebm.training.labels import class_numbers
 from ebm.training.ranks import share_of
 from ebm.training.stages import OnTermStep, Stages, as_stored, halved
 from ebm.trimming import trim
@@ -69,6 +71,7 @@ def fit(
     calibration: Values | None = None,
     *,
     columns: list[str] | None = None,
+    labels: Any = None,
     data: DataSummary | None = None,
     checkpoints: Path | None = None,
     resume: bool = False,
@@ -80,6 +83,7 @@ def fit(
     """`fit_detector`, with what it says of the training rows.
 
     Args:
+        labels: (N,) of the training rows, for objectives that learn from them; None in place of one not known.
         checkpoints: folder for the terms' checkpoints, which `resume` continues from.
         fabric: launched, of several devices; each of them calls this with the same arguments, of which only rank 0's
             `on_step` and `on_look` are called, and gets the same answer.
@@ -92,7 +96,10 @@ def fit(
     if by_split and (calibration is None or len(calibration) < 2):
         found = 0 if calibration is None else len(calibration)
         raise BadInput(f"calibration needs at least 2 normal rows, got {found}")
+    numbers = {term.name: class_numbers(labels, term, len(train)) for term in config.terms}
     preprocessor = config.preprocessing.build().fit(train, columns)
+    if config.sampling is not None:
+        check_shape(config.sampling, preprocessor.shape)
     # Images that would fill the memory as float32 stay bytes; what needs many rows at once gets a part of them.
     pixels: Pixels | None = None
     if by_split and config.contamination is None and isinstance(preprocessor, ScaleImage) and _many(train):
@@ -123,7 +130,7 @@ def fit(
         cast(Any, module).fit(rows)
         if term.start_from is not None:
             module.load_state_dict(product.terms[term.start_from].state_dict())
-        stages = Stages(module, rows, pixels or rows, fabric, should_stop)
+        stages = Stages(module, rows, pixels or rows, fabric, should_stop, numbers[term.name])
         if fold is None:
             stages.run(term, seed, term.stages, checkpoints, resume, on_step if first else None, look)
         else:

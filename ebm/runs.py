@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import yaml
 from lightning_fabric import Fabric
@@ -30,13 +31,15 @@ from ebm.training.ranks import Ranks
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rows of a run, in user units: three disjoint parts of the normal rows, and the labelled anomalies."""
+    """The rows of a run, in user units: three disjoint parts of the normal rows, and the labelled anomalies. `labels`:
+    of the rows of `train`, where the data have any."""
 
     train: Values
     calibration: Values
     test: Values
     anomalies: Values
     table: Table
+    labels: np.ndarray | None = None
 
     def summary(self, seed: int) -> DataSummary:
         return DataSummary(
@@ -69,6 +72,7 @@ def prepare(config: TrainConfig, base_dir: Path | str = ".") -> Prepared:
         take_rows(rows, split.test),
         take_rows(table.values, ~normal),
         table,
+        None if table.labels is None else table.labels[normal][split.train],
     )
 
 
@@ -143,6 +147,7 @@ def train(
                 rows.train,
                 rows.calibration,
                 columns=rows.table.columns,
+                labels=rows.labels,
                 data=rows.summary(config.seed),
                 checkpoints=None if folder is None else folder / "checkpoints",
                 resume=resume,

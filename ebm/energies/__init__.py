@@ -7,6 +7,7 @@ from pydantic import Field
 from ebm.energies.boltzmann import BoltzmannConfig, BoltzmannMachine
 from ebm.energies.conv import ConvConfig, ConvEnergy
 from ebm.energies.dbn import DBNConfig, DeepBeliefNetwork
+from ebm.energies.joint import JointConfig, JointEnergy
 from ebm.energies.kernel import KernelConfig, KernelEnergy
 from ebm.energies.kernel_views import KernelViews, KernelViewsConfig
 from ebm.energies.mlp import MLPConfig, MLPEnergy
@@ -30,7 +31,8 @@ EnergyConfig = Annotated[
     | DBNConfig
     | ReconstructionConfig
     | RestorationConfig
-    | UNetConfig,
+    | UNetConfig
+    | JointConfig,
     Field(discriminator="kind"),
 ]
 
@@ -43,6 +45,8 @@ __all__ = [
     "DeepBeliefNetwork",
     "EnergyConfig",
     "Expert",
+    "JointConfig",
+    "JointEnergy",
     "KernelConfig",
     "KernelEnergy",
     "KernelViews",

@@ -8,6 +8,7 @@ from ebm.objectives.cd import CDConfig, ContrastiveDivergence
 from ebm.objectives.contrast import Contrast, ContrastConfig
 from ebm.objectives.dsm import DenoisingScoreMatching, DSMConfig
 from ebm.objectives.greedy import Greedy, GreedyConfig
+from ebm.objectives.joint import JointObjective, JointObjectiveConfig
 from ebm.objectives.maximum_likelihood import MaximumLikelihood, MaximumLikelihoodConfig
 from ebm.objectives.pcd import PersistentCD, PersistentCDConfig
 from ebm.objectives.reconstruction import Reconstruction, ReconstructionConfig
@@ -27,7 +28,8 @@ ObjectiveConfig = Annotated[
     | MaximumLikelihoodConfig
     | RecoveryConfig
     | ScoreMatchingConfig
-    | SlicedScoreMatchingConfig,
+    | SlicedScoreMatchingConfig
+    | JointObjectiveConfig,
     Field(discriminator="kind"),
 ]
 
@@ -40,6 +42,8 @@ __all__ = [
     "DenoisingScoreMatching",
     "Greedy",
     "GreedyConfig",
+    "JointObjective",
+    "JointObjectiveConfig",
     "MaximumLikelihood",
     "MaximumLikelihoodConfig",
     "ObjectiveConfig",

@@ -15,7 +15,14 @@ from ebm.objectives import ObjectiveConfig
 from ebm.preprocessing import PreprocessorConfig
 from ebm.samplers import SamplerConfig
 from ebm.training import presets
-from ebm.training.matching import check_fitted, check_objective, check_preprocessing, check_sampler
+from ebm.training.matching import (
+    check_chains,
+    check_fitted,
+    check_labelled,
+    check_objective,
+    check_preprocessing,
+    check_sampler,
+)
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
@@ -99,9 +106,7 @@ class TermConfig(Frozen):
         sigma_max = getattr(self.objective, "sigma_max", None)
         if sigma_max is not None and not conditional:
             raise ValueError("several noise levels ('sigma_max') need 'noise_conditional: true'")
-        chains = getattr(self.objective, "buffer_size", self.training.batch_size)
-        if chains < self.training.batch_size:
-            raise ValueError(f"'buffer_size' {chains} is below 'batch_size' {self.training.batch_size}")
+        check_chains(self.objective, self.training.batch_size)
         return self
 
     @property
@@ -171,6 +176,7 @@ class ModelConfig(Frozen):
     @model_validator(mode="after")
     def _terms(self) -> Self:
         energies = {term.name: term.energy for term in self.terms}
+        check_labelled(self)
         if len(energies) < len(self.terms):
             raise ValueError("two terms have the same name")
         if self.calibration == "leave_one_out" and any(term.start_from for term in self.terms):

@@ -157,8 +157,14 @@ def share_of(stage: StageConfig, size: int) -> StageConfig:
         raise BadConfig(
             f"'batch_size' {stage.training.batch_size}: {size} devices need at least two rows each"
         )
-    chains = getattr(stage.objective, "buffer_size", None)
-    if chains is None:
-        return stage
-    own = stage.objective.model_copy(update={"buffer_size": divided("buffer_size", chains, size)})
-    return stage.model_copy(update={"objective": own})
+    return stage.model_copy(update={"objective": _own_chains(stage.objective, size)})
+
+
+def _own_chains(objective: Any, size: int) -> Any:
+    """Its share of the chains, of an objective within it too."""
+    density, chains = getattr(objective, "density", None), getattr(objective, "buffer_size", None)
+    if density is not None:
+        objective = objective.model_copy(update={"density": _own_chains(density, size)})
+    if chains is not None:
+        objective = objective.model_copy(update={"buffer_size": divided("buffer_size", chains, size)})
+    return objective

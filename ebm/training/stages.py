@@ -22,13 +22,15 @@ OnTermStep = Callable[[str, int, int, dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Stages:
-    """Trains one energy on `rows`, stage by stage; x (N, ...) are as many of them as fit into memory."""
+    """Trains one energy on `rows`, stage by stage; x (N, ...) are as many of them as fit into memory. `labels`
+    (N,): as `ebm.types.Objective` says."""
 
     module: nn.Module
     x: Tensor
     rows: Tensor | Rows
     fabric: Any
     should_stop: Callable[[], bool] | None
+    labels: Tensor | None = None
 
     def run(
         self,
@@ -54,7 +56,8 @@ class Stages:
                     look(term.name, done + step, module)
 
             objective = share_of(stage, self.fabric.world_size).objective.build()
-            trainer = Trainer(self.module, objective, self.rows, stage.training, self.fabric, seed + 100 * i)
+            parts = self.module, objective, self.rows, stage.training, self.fabric
+            trainer = Trainer(*parts, seed + 100 * i, labels=self.labels)
             trainer.run(
                 path=None if checkpoints is None else checkpoints / f"{name}.safetensors",
                 resume=resume,
