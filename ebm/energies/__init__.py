@@ -7,6 +7,9 @@ from pydantic import Field
 from ebm.energies.boltzmann import BoltzmannConfig, BoltzmannMachine
 from ebm.energies.conv import ConvConfig, ConvEnergy
 from ebm.energies.dbn import DBNConfig, DeepBeliefNetwork
+from ebm.energies.discriminator import DiscriminatorConfig, DiscriminatorEnergy
+from ebm.energies.embedding import EmbeddingConfig, EmbeddingEnergy
+from ebm.energies.exponential_family import ExponentialFamily, ExponentialFamilyConfig
 from ebm.energies.joint import JointConfig, JointEnergy
 from ebm.energies.kernel import KernelConfig, KernelEnergy
 from ebm.energies.kernel_views import KernelViews, KernelViewsConfig
@@ -16,11 +19,15 @@ from ebm.energies.rbm import RBMConfig, RestrictedBoltzmannMachine
 from ebm.energies.reconstruction import ReconstructionConfig, ReconstructionEnergy
 from ebm.energies.residual import ResidualConfig, ResidualEnergy
 from ebm.energies.restoration import RestorationConfig, RestorationEnergy
+from ebm.energies.row_autoencoder import AutoencoderConfig, RowAutoencoderEnergy
+from ebm.energies.score_parametrised import ScoreParametrisedConfig, ScoreParametrisedEnergy
 from ebm.energies.shallow import ShallowConfig, ShallowEnergy
 from ebm.energies.unet import UNetConfig, UNetEnergy
 
 EnergyConfig = Annotated[
     MLPConfig
+    | AutoencoderConfig
+    | ScoreParametrisedConfig
     | ConvConfig
     | ResidualConfig
     | ShallowConfig
@@ -29,24 +36,34 @@ EnergyConfig = Annotated[
     | RBMConfig
     | BoltzmannConfig
     | DBNConfig
+    | ExponentialFamilyConfig
     | ReconstructionConfig
     | RestorationConfig
     | UNetConfig
+    | DiscriminatorConfig
+    | EmbeddingConfig
     | JointConfig,
     Field(discriminator="kind"),
 ]
 
 __all__ = [
+    "AutoencoderConfig",
     "BoltzmannConfig",
     "BoltzmannMachine",
     "ConvConfig",
     "ConvEnergy",
     "DBNConfig",
     "DeepBeliefNetwork",
+    "DiscriminatorConfig",
+    "DiscriminatorEnergy",
+    "EmbeddingConfig",
+    "EmbeddingEnergy",
     "EnergyConfig",
     "Expert",
     "JointConfig",
     "JointEnergy",
+    "ExponentialFamily",
+    "ExponentialFamilyConfig",
     "KernelConfig",
     "KernelEnergy",
     "KernelViews",
@@ -62,6 +79,9 @@ __all__ = [
     "RestorationConfig",
     "RestorationEnergy",
     "RestrictedBoltzmannMachine",
+    "RowAutoencoderEnergy",
+    "ScoreParametrisedConfig",
+    "ScoreParametrisedEnergy",
     "ShallowConfig",
     "ShallowEnergy",
     "UNetConfig",

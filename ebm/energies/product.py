@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ebm.energies.fixed import at_level
 from ebm.energies.local_residual import local_residual
+from ebm.energies.log_z import expect
 from ebm.types import EnergyFn
 
 Link = Literal["linear", "softplus"]
@@ -51,7 +52,7 @@ class ProductOfExperts(nn.Module):
     def __init__(self, terms: dict[str, nn.Module], experts: list[Expert], link: Link = "linear"):
         super().__init__()
         self.link: Link = link
-        self.terms = nn.ModuleDict(terms)
+        self.terms = nn.ModuleDict({name: expect(term) for name, term in terms.items()})
         self.experts = list(experts)
         self.register_buffer("scales", torch.ones(len(self.experts)))
         if link == "softplus":

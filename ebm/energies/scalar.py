@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm.energies.base import IsotropicBase, sigma_column
+from ebm.energies.log_z import expect
 from ebm.errors import BadInput
 
 
@@ -27,6 +28,7 @@ class ScalarEnergy(nn.Module):
         self.noise_conditional = noise_conditional
         self.scale = IsotropicBase(self.dim)
         self.use_base = base == "gaussian"
+        expect(self)
 
     def network(self, x: Tensor, sigma: Tensor | None) -> Tensor:
         """x (B, d) normalised, sigma (B, 1) or None -> (B, 1)."""

@@ -4,12 +4,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from ebm.objectives.adversarial import Adversarial, AdversarialConfig
 from ebm.objectives.cd import CDConfig, ContrastiveDivergence
 from ebm.objectives.contrast import Contrast, ContrastConfig
 from ebm.objectives.dsm import DenoisingScoreMatching, DSMConfig
+from ebm.objectives.flow_contrastive import FlowContrastive, FlowContrastiveConfig
 from ebm.objectives.greedy import Greedy, GreedyConfig
+from ebm.objectives.info_nce import InfoNCE, InfoNCEConfig
 from ebm.objectives.joint import JointObjective, JointObjectiveConfig
 from ebm.objectives.maximum_likelihood import MaximumLikelihood, MaximumLikelihoodConfig
+from ebm.objectives.nce import NCEConfig, NoiseContrastive
 from ebm.objectives.pcd import PersistentCD, PersistentCDConfig
 from ebm.objectives.reconstruction import Reconstruction, ReconstructionConfig
 from ebm.objectives.recovery import Recovery, RecoveryConfig
@@ -24,6 +28,10 @@ ObjectiveConfig = Annotated[
     | ContrastConfig
     | ReconstructionConfig
     | RestorationConfig
+    | NCEConfig
+    | FlowContrastiveConfig
+    | AdversarialConfig
+    | InfoNCEConfig
     | GreedyConfig
     | MaximumLikelihoodConfig
     | RecoveryConfig
@@ -34,6 +42,8 @@ ObjectiveConfig = Annotated[
 ]
 
 __all__ = [
+    "Adversarial",
+    "AdversarialConfig",
     "CDConfig",
     "Contrast",
     "ContrastConfig",
@@ -46,6 +56,12 @@ __all__ = [
     "JointObjectiveConfig",
     "MaximumLikelihood",
     "MaximumLikelihoodConfig",
+    "FlowContrastive",
+    "FlowContrastiveConfig",
+    "InfoNCE",
+    "InfoNCEConfig",
+    "NCEConfig",
+    "NoiseContrastive",
     "ObjectiveConfig",
     "PersistentCD",
     "PersistentCDConfig",

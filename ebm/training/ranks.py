@@ -149,10 +149,16 @@ def share_of(stage: StageConfig, size: int) -> StageConfig:
     """One rank's part of a stage whose configuration is for all `size` of them: its chains; rows are `Ranks.share`.
 
     Raises:
-        BadConfig: rows or chains do not divide, or leave a rank less than two rows, which have no spread.
+        BadConfig: rows or chains do not divide, or leave a rank less than two rows, which have no spread; or the
+            objective compares the rows of a batch with each other.
     """
     if size == 1:
         return stage
+    if getattr(stage.objective, "one_device", False):
+        raise BadConfig(
+            f"objective kind '{stage.objective.kind}' compares the rows of a batch with each other: "
+            f"it trains on one device, not on {size}"
+        )
     if divided("batch_size", stage.training.batch_size, size) < 2:
         raise BadConfig(
             f"'batch_size' {stage.training.batch_size}: {size} devices need at least two rows each"
