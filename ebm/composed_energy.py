@@ -74,7 +74,7 @@ def member(detector: Detector, weight: float, base: Detector) -> Member:
     """A model on its way from the coordinates of `base`.
 
     Raises:
-        Unsupported: it has no sampler, or one of ancestral steps, or there is no such way.
+        Unsupported: it has no sampler, or one of ancestral steps or of hidden units, or there is no such way.
     """
     require_sampler(detector)
     config, state = detector.manifest.sampling, detector.sampling

@@ -1,4 +1,4 @@
-"""New samples of several models together: Langevin dynamics on a weighted sum of energies, or a mixture."""
+"""New samples of several models together: one chain on a weighted sum of energies, or a mixture."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from ebm.data import concat_rows, take_rows
 from ebm.detector import Detector
 from ebm.errors import BadInput, Diverged, Unsupported
 from ebm.generation import start
-from ebm.samplers import AnnealedLangevinConfig, LangevinConfig, MALAConfig
+from ebm.samplers import AnnealedLangevinConfig, LangevinConfig, ReplicaExchangeConfig
 from ebm.samplers.run import Stage, iterate
 from ebm.steps import Progress, Steps
+
+# How step sizes grow with lengths: Langevin's and MALA's are squares of a length.
+POWER = {"langevin": 2, "mala": 2, "metropolis": 1, "hmc": 1}
 
 
 def product_steps(
@@ -38,10 +41,12 @@ def product_steps(
     is an elementwise affine map of the input, or where all are the same. Where every member is noise-conditional the
     chain is annealed over the levels that all have learnt (the sum of smoothed energies is not the smoothed sum, but
     Langevin steps at each level make it a sound path to the last one: Du et al. 2023); else it is a plain chain, with
-    the noise-conditional members at their smallest level.
+    the noise-conditional members at their smallest level. A plain chain is that of the members' own sampler where all
+    have the same one (exact where it is), at their shortest step; where they differ, of Langevin dynamics.
 
     Args:
-        step_size: in the sampler's units, of one member; it is divided by the sum of the absolute weights.
+        step_size: in the sampler's units, of one member; a length in it is divided by the root of the sum of the
+            absolute weights.
 
     Raises:
         Unsupported: a model has no sampler, the coordinates differ, or the noise levels do not overlap.
@@ -183,12 +188,11 @@ def _annealed(energy: WeightedSum, n_steps: int | None, step_size: float | None)
 def _plain(energy: WeightedSum, n_steps: int | None, step_size: float | None) -> tuple[list[Stage], float]:
     plain = [m for m in energy.members if not m.annealed]
     length = n_steps or max(m.n_steps for m in plain)
+    shared = _shared(energy, length, step_size)
+    if shared is not None:
+        return shared, 0.0
     if step_size is None:
         step_size = min(_step_of(m) for m in energy.members)
-    if all(isinstance(m.sampler, MALAConfig) for m in energy.members):
-        # It is exact at temperature 1 only: on the sum itself.
-        mala = validate(MALAConfig, {"step_size": step_size / energy.total}, "generate")
-        return [Stage(mala.build(), lambda x: energy.total * energy(x), length)], 0.0
     langevin = [m.sampler.build() for m in plain if isinstance(m.sampler, LangevinConfig)]
     temperature = min((s.temperature for s in langevin), default=1.0) / energy.total
     clips = [s.clip for s in langevin if s.clip is not None]
@@ -202,9 +206,60 @@ def _plain(energy: WeightedSum, n_steps: int | None, step_size: float | None) ->
     return [Stage(validate(LangevinConfig, settings, "generate").build(), energy, length)], 0.0
 
 
+def _shared(energy: WeightedSum, length: int, step_size: float | None) -> list[Stage] | None:
+    """The chain of the members' common sampler, on the sum itself, for these are exact at temperature 1 only; None
+    where Langevin dynamics has to do. Replica exchange goes with members that have its inner sampler.
+
+    Raises:
+        Unsupported: some member wants replica exchange, and another a different sampler than its inner one.
+    """
+    ladders = [m.sampler for m in energy.members if isinstance(m.sampler, ReplicaExchangeConfig)]
+    kernels = [_kernel(m) for m in energy.members]
+    kinds = sorted({kernel.kind for kernel in kernels})
+    if ladders and len(kinds) > 1:
+        raise Unsupported(
+            f"these models move by different samplers ({', '.join(kinds)}), some of them by replica exchange: a "
+            "product of them cannot be sampled; a mixture can"
+        )
+    if len(kinds) > 1 or (kinds == ["langevin"] and not ladders):
+        return None
+    power = POWER[kinds[0]]
+    if step_size is None:
+        pairs = zip(kernels, energy.members, strict=True)
+        step_size = min(kernel.step_size / m.way.size**power for kernel, m in pairs)
+    settings = kernels[0].model_dump() | {"step_size": step_size / energy.total ** (power / 2)}
+    if kinds == ["hmc"]:
+        settings["n_leapfrog"] = max(kernel.n_leapfrog for kernel in kernels)
+        # A mass is in its own model's coordinates.
+        one = all(k.mass == kernels[0].mass for k in kernels) and all(m.way.size == 1 for m in energy.members)
+        settings["mass"] = kernels[0].mass if one else None
+    kernel = validate(type(kernels[0]), settings, "generate")
+
+    def whole(x: Tensor) -> Tensor:
+        return energy.total * energy(x)
+
+    if not ladders:
+        return [Stage(kernel.build(), whole, length)]
+    ladder = ReplicaExchangeConfig(
+        sampler=kernel,
+        n_temperatures=max(ladder.n_temperatures for ladder in ladders),
+        max_temperature=max(ladder.max_temperature for ladder in ladders),
+        swap_every=min(ladder.swap_every for ladder in ladders),
+    )
+    return ladder.build().stages(whole, length)
+
+
+def _kernel(m: Member) -> Any:
+    return m.sampler.sampler if isinstance(m.sampler, ReplicaExchangeConfig) else m.sampler
+
+
 def _step_of(m: Member) -> float:
-    """A plain chain's step for one member, in the first model's coordinates (units of length squared)."""
-    own = m.sampler.step_size * (m.sampler.sigma_min**2 if m.annealed else 1.0)
+    """A Langevin step for one member, in the first model's coordinates (units of length squared)."""
+    if m.annealed:
+        own = m.sampler.step_size * m.sampler.sigma_min**2
+    else:
+        # A random walk and a leapfrog step move by a length l where Langevin's of l^2 / 2 does.
+        own = m.sampler.step_size if POWER[m.sampler.kind] == 2 else m.sampler.step_size**2 / 2
     return own / m.way.size**2
 
 

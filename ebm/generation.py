@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -10,8 +11,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ebm.answers import Generated, SamplingState
+from ebm.classify import one_class
 from ebm.config import validate
-from ebm.errors import BadInput, Diverged
+from ebm.errors import BadConfig, BadInput, Diverged
 from ebm.evaluation.chains_report import Recorder
 from ebm.preprocessing import Preprocessor
 from ebm.samplers import AncestralConfig, AnnealedLangevinConfig, ReplicaExchangeConfig
@@ -36,8 +38,14 @@ class CoarseToFine:
         return (self.coarse if level > self.switch_sigma else self.fine)(x, sigma=sigma)
 
 
-def sampling_energy(terms: nn.ModuleDict, config: SamplingConfig) -> Energy:
-    """The energy that `config` names, by noise level where it names two."""
+def sampling_energy(terms: nn.ModuleDict, config: SamplingConfig, label: int | str | None = None) -> Energy:
+    """The energy that `config` names, by noise level where it names two; of one class where `label` names it.
+
+    Raises:
+        Unsupported: a label, where the energy has no classes. BadInput: there is no such class.
+    """
+    if label is not None:
+        return one_class(terms[config.term], label)
     fine: Energy = terms[config.term]
     if config.coarse_term is None or config.switch_sigma is None:
         return fine
@@ -80,6 +88,15 @@ def plan(
         return sampler.build().stages(energy, n_steps or config.n_steps), 0.0
     sampler = validate(type(sampler), sampler.model_dump() | changes, "generate")
     return [Stage(sampler.build(), energy, n_steps or config.n_steps)], 0.0
+
+
+def check_shape(config: SamplingConfig, shape: tuple[int, ...]) -> None:
+    """Raises BadConfig where a sampler was told of other rows than these (the mass of HMC); without a model, so that it
+    can be said before training."""
+    sampler = getattr(config.sampler, "sampler", config.sampler)
+    mass = getattr(sampler, "mass", None)
+    if mass is not None and len(mass) != math.prod(shape):
+        raise BadConfig(f"sampling.sampler.mass: {len(mass)} numbers, for rows of {math.prod(shape)}")
 
 
 def start(mean: Tensor, sd: Tensor, noise: float, n: int, generator: Generator) -> Tensor:

@@ -56,9 +56,10 @@ class Ladder:
         if self._hot is None:
             self._hot = x.repeat(levels - 1, *[1] * (x.dim() - 1))
         every = torch.cat([x, self._hot])
-        heat = torch.tensor(self.temperatures, dtype=x.dtype, device=x.device).repeat_interleave(n)
         # In coordinates z = x / sqrt(T) one kernel moves all replicas at once, each with steps of its own length.
-        length = heat.sqrt().view(-1, *[1] * (x.dim() - 1))
+        with torch.inference_mode(False):  # for the kernel differentiates through both
+            heat = torch.tensor(self.temperatures, dtype=x.dtype, device=x.device).repeat_interleave(n)
+            length = heat.sqrt().view(-1, *[1] * (x.dim() - 1))
         z, info = self.kernel.step(lambda z: energy(z * length) / heat, every / length, generator)
         every = z * length
         self._steps += 1
