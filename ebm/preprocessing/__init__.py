@@ -10,9 +10,11 @@ from ebm.preprocessing.image import ImageConfig, ScaleImage
 from ebm.preprocessing.mixed import Mixed, MixedConfig
 from ebm.preprocessing.protocol import Coding, Preprocessor
 from ebm.preprocessing.tabular import Standardize, StandardizeConfig
+from ebm.preprocessing.unchanged import Unchanged, UnchangedConfig
 
 PreprocessorConfig = Annotated[
-    StandardizeConfig | MixedConfig | ImageConfig | BinarizeConfig, Field(discriminator="kind")
+    StandardizeConfig | MixedConfig | ImageConfig | BinarizeConfig | UnchangedConfig,
+    Field(discriminator="kind"),
 ]
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "ScaleImage",
     "Standardize",
     "StandardizeConfig",
+    "Unchanged",
+    "UnchangedConfig",
     "as_table",
     "is_frame",
 ]

@@ -20,7 +20,8 @@ WORDS = {
     "binary": "is for binary rows",
 }
 # Words that an energy may also offer, which nobody needs by name: `fitted`: in closed form, from `fit` alone;
-# `fitted_only`: it has nothing to train; `binary`: its rows are zeros and ones.
+# `fitted_only`: it has nothing to train; `binary`: its rows are zeros and ones;
+# `counts`: whole numbers.
 DISCRETE = ("gibbs", "metropolis_binary")  # kinds of samplers that move binary rows
 
 
@@ -28,7 +29,7 @@ def check_fitted(energy: Any, trained: bool, pretrained: bool) -> None:
     """Raises ValueError where an energy lacks an objective, or has one that it cannot use."""
     if "fitted_only" in energy.offers:
         if trained or pretrained:
-            raise ValueError("a kernel energy is fitted, not trained: remove 'objective'")
+            raise ValueError(f"energy kind '{energy.kind}' is fitted, not trained: remove 'objective'")
     elif not trained and "fitted" not in energy.offers:
         raise ValueError(f"energy kind '{energy.kind}' needs an 'objective'")
 
@@ -126,6 +127,8 @@ def check_sampler(sampler: Any, name: str, energy: Any) -> None:
             f"term '{name}' denoises by a field, not by its energy: it needs sampler kind 'ancestral'"
         )
     _check_needs("sampler", sampler, energy)
+    if "counts" in energy.offers:
+        raise ValueError(f"term '{name}' is of counts: no sampler moves them")
     if "binary" in energy.offers and kind not in DISCRETE:
         raise ValueError(f"term '{name}' is of binary rows: it needs sampler kind 'gibbs'")
 

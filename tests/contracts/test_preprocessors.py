@@ -16,6 +16,7 @@ from ebm.preprocessing import (
     Preprocessor,
     PreprocessorConfig,
     StandardizeConfig,
+    UnchangedConfig,
 )
 
 
@@ -40,6 +41,8 @@ CASES = {
     "mixed-one-constant": Case(
         MixedConfig(), np.c_[np.full(9, 3e9), np.arange(9)], ["k", "i"], learns_nulls=True
     ),
+    "none": Case(UnchangedConfig(), RNG.gamma(2, [1, 100, 1e-3], (40, 3)), ["a", "b", "c"]),
+    "none-counts": Case(UnchangedConfig(), RNG.poisson(3, (40, 2))),
     "image-gray": Case(ImageConfig(low=0, high=16), RNG.uniform(0, 16, (20, 5, 4))),
     "image-colour": Case(ImageConfig(), RNG.integers(0, 256, (20, 5, 4, 3)).astype(np.uint8)),
     "binary-image": Case(BinarizeConfig(threshold=8, high=16), 16.0 * RNG.integers(0, 2, (20, 5, 4))),
