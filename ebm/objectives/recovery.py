@@ -60,6 +60,9 @@ class Recovery:
     each other. As g goes to 0 this becomes denoising score matching, as it grows maximum likelihood. Chains move in
     u = (y - x~) / g, of energy E(x~ + g u) + |u|^2 / 2: one step size fits rows of every g.
 
+    Steps so large that few are accepted leave the chains at x~, which E then pushes away without end: watch
+    'acceptance', near .6 at best and well above 0 throughout.
+
     With `sigma` E is of the clean data x and takes no noise level. With `levels` s_0 < s_1 < ... of a noise-conditional
     energy, a row has level t, drawn evenly: x there is the row with noise s_t, its energy E(x, s_t), and
     g^2 = s_{t+1}^2 - s_t^2, so that x~ has level t + 1 (their diffusion recovery likelihood, with variances that
@@ -100,15 +103,20 @@ class Recovery:
         def tied(u: Tensor) -> Tensor:
             return unwrapped(energy)(noisy + gap * u, **given) + 0.5 * u.flatten(1).square().sum(1)
 
-        u = torch.zeros_like(x)
+        u, accepted = torch.zeros_like(x), []
         for _ in range(self.k_steps):
-            u, _ = self.sampler.step(tied, u, generator)
+            u, info = self.sampler.step(tied, u, generator)
+            if info.accepted is not None:
+                accepted.append(info.accepted.float().mean())
         negatives = (noisy + gap * u).detach()
         twice = {} if level is None else {"sigma": torch.cat([level, level])}
         energies = energy(torch.cat([x, negatives]), **twice)
         real, fake = energies[: len(x)], energies[len(x) :]
         loss = real.mean() - fake.mean() + self.l2 * (real.square().mean() + fake.square().mean())
-        return LossOutput(loss, figures(energies, len(x)))
+        metrics = figures(energies, len(x))
+        if accepted:
+            metrics["acceptance"] = float(torch.stack(accepted).mean())
+        return LossOutput(loss, metrics)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {}

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from ebm.energies import MLPConfig, ResidualConfig, ShallowConfig
 from ebm.energies.analytic import Gaussian
-from ebm.objectives import ContrastiveDivergence, DenoisingScoreMatching, PersistentCD, Restoration
+from ebm.objectives import (
+    ContrastiveDivergence,
+    DenoisingScoreMatching,
+    MaximumLikelihood,
+    PersistentCD,
+    Recovery,
+    Restoration,
+    ScoreMatching,
+    SlicedScoreMatching,
+)
 from ebm.samplers import MALA, Langevin, ReplayBuffer
 from ebm.types import LossOutput, Objective
 
@@ -43,7 +52,31 @@ OBJECTIVES: dict[str, Any] = {
     "cd_langevin": lambda: ContrastiveDivergence(Langevin(0.05), k_steps=5),
     "cd_mala": lambda: ContrastiveDivergence(MALA(0.2), k_steps=5),
     "persistent_cd": lambda: PersistentCD(Langevin(0.05), 10, ReplayBuffer(2048, 0.02), fresh="gaussian"),
+    "score_matching_exact": lambda: ScoreMatching("exact"),
+    "score_matching_hutchinson": lambda: ScoreMatching("hutchinson"),
+    "sliced": lambda: SlicedScoreMatching(),
+    "sliced_reduced": lambda: SlicedScoreMatching(reduced=True),
+    "maximum_likelihood": lambda: MaximumLikelihood(10, 0.4, 0.1),
+    "maximum_likelihood_noise": lambda: MaximumLikelihood(30, 0.5, 0.1, start="noise"),
+    "maximum_likelihood_persistent": lambda: MaximumLikelihood(5, 0.3, 0.1, start="persistent"),
+    "maximum_likelihood_uncorrected": lambda: MaximumLikelihood(30, 0.2, 0.01, metropolis=False),
+    "recovery": lambda: Recovery(MALA(0.3), 10, 0.5),
+    "recovery_range": lambda: Recovery(MALA(0.2), 10, (0.3, 1.0)),
+    "recovery_levels": lambda: Recovery(MALA(0.2), 10, levels=(0.1, 0.3, 0.6, 1.2)),
 }
+# The same equations as a quicker row's, or chains; tests/objectives has the chains at reduced size.
+SLOW = {
+    "score_matching_exact",
+    "sliced",
+    "maximum_likelihood",
+    "maximum_likelihood_noise",
+    "maximum_likelihood_persistent",
+    "maximum_likelihood_uncorrected",
+    "recovery",
+    "recovery_range",
+    "recovery_levels",
+}
+every_objective = [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in OBJECTIVES]
 
 
 def target(d: int) -> Gaussian:
@@ -84,7 +117,7 @@ def recovered(objective: Objective, d: int) -> tuple[Gaussian, Gaussian]:
 
 
 @pytest.mark.parametrize("d", [1, 8])
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", every_objective)
 def test_recovers_the_precision_of_a_gaussian(name: str, d: int) -> None:
     found, truth = recovered(OBJECTIVES[name](), d)
     start = Gaussian(torch.zeros(d), torch.eye(d))
@@ -213,12 +246,13 @@ def test_contrastive_divergence_trains_a_network(name: str) -> None:
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_same_seed_gives_the_same_loss(name: str) -> None:
     x = target(2).sample(64, torch.Generator().manual_seed(2))
-    energy = Gaussian(torch.zeros(2), torch.eye(2), learnable=True)
+    energy = Gaussian(torch.zeros(2), torch.tensor([[1.0, 0.5], [0.5, 2.0]]), learnable=True)
     losses = [
         float(OBJECTIVES[name]()(energy, x, torch.Generator().manual_seed(seed)).loss.detach())
         for seed in (5, 5, 6)
     ]
-    assert losses[0] == losses[1] != losses[2]
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2] or name == "score_matching_exact"  # which draws nothing
 
 
 def test_persistent_chains_are_saved_and_resumed() -> None:
