@@ -55,10 +55,11 @@ class AtOnce:
         step_size: float | None = None,
         keep_every: int = 0,
         diagnose: bool = False,
+        label: int | str | None = None,
     ) -> Generated:
-        """n new samples in user units; see `generate_steps`."""
+        """n new samples in user units, of a class where `label` names one; see `generate_steps`."""
         chain: dict[str, Any] = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
-        return finish(self.generate_steps(n, seed=seed, **chain, diagnose=diagnose))
+        return finish(self.generate_steps(n, seed=seed, **chain, diagnose=diagnose, label=label))
 
     def explain(
         self, values: Any, *, sparse: bool | None = None, method: ExplainMethod | None = None

@@ -13,7 +13,7 @@ from torch import Tensor
 from ebm import cells
 from ebm.answers import Scores
 from ebm.energies import Expert, ProductOfExperts
-from ebm.errors import Unsupported
+from ebm.errors import BadInput, Unsupported
 from ebm.preprocessing import Preprocessor
 from ebm.steps import Progress, Steps
 
@@ -66,6 +66,11 @@ def joint_expert(product: ProductOfExperts) -> Expert | None:
     return None
 
 
+def class_names(product: ProductOfExperts) -> list[str]:
+    """The classes of that expert; none where there is none."""
+    return [] if joint_expert(product) is None else [str(name) for name in joint_energy(product)[0].classes]
+
+
 def joint_energy(product: ProductOfExperts) -> tuple[JointEnergy, float | None]:
     """That expert's energy, and the noise level at which it scores.
 
@@ -80,6 +85,33 @@ def joint_energy(product: ProductOfExperts) -> tuple[JointEnergy, float | None]:
     return energy, expert.sigma
 
 
+@dataclass(frozen=True)
+class OneClass:
+    """E(x, y) as an energy of x, for one y: that of p(x | y), up to a constant."""
+
+    joint: JointEnergy
+    place: int
+
+    def __call__(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
+        return self.joint.class_energies(x, sigma=sigma)[:, self.place]
+
+
+def one_class(energy: object, label: int | str) -> OneClass:
+    """E(x, y) of the class `label`; 3 and "3" are the same.
+
+    Raises:
+        Unsupported: the energy has no classes. BadInput: there is no such class; names those that there are.
+    """
+    if not isinstance(energy, JointEnergy):
+        raise Unsupported(
+            "class: this model generates by the energy E(x) of all its rows, not by E(x, class)"
+        )
+    names = [str(name) for name in energy.classes]
+    if str(label) not in names:
+        raise BadInput(f"class: there is no '{str(label)[:40]}'; there are {', '.join(names)}")
+    return OneClass(energy, names.index(str(label)))
+
+
 def classify_steps(
     preprocessor: Preprocessor, product: ProductOfExperts, score: Callable[[Any], Scores], values: Any
 ) -> Steps[Progress, None, Classified]:
@@ -92,7 +124,7 @@ def classify_steps(
         BadInput: rows that do not fit. Unsupported: no energy has classes.
     """
     energy, sigma = joint_energy(product)
-    names, device = [str(name) for name in energy.classes], product.scales.device
+    names, device = class_names(product), product.scales.device
     rows = cells.as_rows(preprocessor, values)
     x = torch.from_numpy(preprocessor.transform(rows))
     by_class = np.empty((len(x), len(names)), np.float32)

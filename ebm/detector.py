@@ -19,6 +19,7 @@ from ebm import (
     judging,
     pixel_maps,
 )
+from ebm.abilities import abilities
 from ebm.answers import Generated, SamplingState, Scores
 from ebm.at_once import AtOnce
 from ebm.calibration import Calibration
@@ -79,17 +80,13 @@ class Detector(AtOnce):
 
     @property
     def can(self) -> frozenset[str]:
-        """The calls this model answers: 'score'; 'explain' for tables, and for images that the model restores or keeps
-        from training; 'impute', 'generate' and 'denoise' where an energy is there for it."""
-        restores = pixel_maps.restorer(self.energy, self._denoiser) is not None
-        able = {"score"} | ({"explain"} if self.kind == "tabular" or restores else set())
-        if impute.Source.of(self.energy, self._denoiser).known:
-            able |= {"explain", "impute"}
-        if self.sampling is not None:
-            able |= {"generate"} | ({"denoise"} if self._denoiser is not None else set())
-        if classify.joint_expert(self.energy) is not None:
-            able.add("classify")
-        return frozenset(able)
+        """The calls this model answers, see `ebm.abilities`."""
+        return abilities(self.kind, self.energy, self._denoiser, self.sampling is not None)
+
+    @property
+    def classes(self) -> list[str]:
+        """The names that `classify` answers with; none where the model has no classes."""
+        return classify.class_names(self.energy)
 
     # -- scoring ----------------------------------------------------------------------------------------------------
 
@@ -185,6 +182,7 @@ class Detector(AtOnce):
         step_size: float | None = None,
         keep_every: int = 0,
         diagnose: bool = False,
+        label: int | str | None = None,
     ) -> Steps[Progress, None, Generated]:
         """`generate`, pausing after each step; the answer is the generator's return value.
 
@@ -192,16 +190,17 @@ class Detector(AtOnce):
             seed: same seed, same model, same device: same samples.
             n_steps: of a plain chain, or of each level of an annealed one. step_size: in the sampler's units.
             keep_every: keep the chains' state after every so many steps. diagnose: also say whether they have mixed.
+            label: draw from E(x, y) of this class, where the model has classes.
 
         Raises:
-            Unsupported: the model was published without a sampler.
+            Unsupported: the model was published without a sampler, or has no classes for a `label`.
             BadInput, BadConfig: an argument out of range. Diverged: a chain left the finite numbers.
         """
         self._require("generate")
         config, state = self.manifest.sampling, self.sampling
         assert config is not None and state is not None
         chain: dict[str, Any] = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
-        parts = self.preprocessor, generation.sampling_energy(self.energy.terms, config), config, state
+        parts = self.preprocessor, generation.sampling_energy(self.energy.terms, config, label), config, state
         return (yield from generation.generate_steps(*parts, n, seed=seed, **chain, diagnose=diagnose))
 
     # -- explanations and missing cells -----------------------------------------------------------------------------

@@ -62,8 +62,13 @@ class Source:
         return cls(pooled(product), find_parzen(product), noise_conditional, product.scales.device)
 
     @property
-    def known(self) -> bool:
+    def draws(self) -> bool:
+        """Whether whole rows can be drawn from it."""
         return self.donors is not None or self.noise_conditional is not None
+
+    @property
+    def known(self) -> bool:
+        return self.draws
 
 
 def impute_steps(

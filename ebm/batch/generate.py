@@ -34,10 +34,11 @@ class GenerateWork:
         self.together = rows_together(detector.input_shape)
 
     def part(self, block: Block, index: int) -> Part:
-        how = {"n_steps": self.options.n_steps, "step_size": self.options.step_size}
+        asked = self.options
+        how = {"n_steps": asked.n_steps, "step_size": asked.step_size, "label": asked.label}
         first, made = block.start.row, []
         for start, stop in groups(first, len(block), self.together):
-            seed = seed_of(self.options.seed, first + start)
+            seed = seed_of(asked.seed, first + start)
             made.append(self.detector.generate(stop - start, seed=seed, **how).samples)
         samples = concat_rows(made)
         if isinstance(samples, pa.Table):

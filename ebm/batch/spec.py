@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, StrictInt, StrictStr
 
 from ebm.config import Frozen
 
@@ -34,13 +34,17 @@ class DenoiseOptions(Frozen):
 
 
 class GenerateOptions(Frozen):
-    """n samples; the others as `Detector.generate`. Each chunk draws with a seed of its own, derived from `seed`."""
+    """n samples; `class` and the others as `Detector.generate`. Each chunk draws with a seed of its own, derived from
+    `seed`."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     kind: Literal["generate"] = "generate"
     n: Count
     seed: Annotated[int, Field(ge=0)] = 0
     n_steps: Count | None = None
     step_size: Annotated[float, Field(gt=0)] | None = None
+    label: StrictInt | StrictStr | None = Field(default=None, alias="class")
 
 
 Options = Annotated[ScoreOptions | DenoiseOptions | GenerateOptions, Field(discriminator="kind")]

@@ -50,6 +50,9 @@ def generate(
     step_size: Annotated[
         float | None, typer.Option(min=0, help="Step size of the sampler; default: the model's own.")
     ] = None,
+    label: Annotated[
+        str | None, typer.Option("--class", help="Draw samples of this class; of models that have classes.")
+    ] = None,
     keep_every: Annotated[
         int, typer.Option(min=0, help="Keep every so many-th step in <OUT>.snapshots.npy; 0: none.")
     ] = 0,
@@ -79,7 +82,9 @@ def generate(
         check_output(Path(output), (".npy", ".csv", ".parquet", ".png"))
         detector = open_detector(model, models, device, as_json=as_json)
         check_can(detector, "generate")
-        how = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every, "diagnose": diagnose}
+        how: dict[str, Any] = {"n_steps": n_steps, "step_size": step_size, "keep_every": keep_every}
+        how |= {"diagnose": diagnose, "label": label}
+        how |= {"label": label}
         _together(detector, Path(output), n, seed, how, as_json)
         return
     if step_size is not None and not step_size > 0:
@@ -91,7 +96,7 @@ def generate(
     spec = BatchSpec(
         model=str(model_path(model, models)),
         output=output,
-        options=GenerateOptions(n=n, seed=seed, n_steps=n_steps, step_size=step_size),
+        options=GenerateOptions(n=n, seed=seed, n_steps=n_steps, step_size=step_size, label=label),
         format=format,
         rows_per_chunk=chunk_rows,
         device=device,

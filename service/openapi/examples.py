@@ -53,6 +53,8 @@ def examples(detector: Detector, others: Sequence[Detector] = ()) -> Examples:
         found["impute"] = {"one gap, four draws": {"instances": [_without_first(row)], "n_draws": 4}}
     if "generate" in can:
         found["generate"] = {"four samples": {"n": 4, "seed": 1}}
+        if detector.classes:
+            found["generate"]["two of one class"] = {"n": 2, "class": detector.classes[0]}
         job = {"kind": "generate", "model": detector.name, "options": {"n": 4, "seed": 1}}
         found["jobs"] = {"samples, kept until the job expires": job}
     fits = [other for other in others if _same_input(other, detector) and other.name != detector.name]

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from ebm.detector import Detector, Generated, Progress
-from ebm.errors import Unsupported
 from service import answers, events, samples
 from service.bodies import JSON, NPY, PNG, read_only_options
 from service.errors import limit_exceeded
@@ -57,14 +56,10 @@ async def generate(request: Request, name: str, version: str | None = None) -> R
     able = [*samples.offers(detector, JSON), events.EVENTS]
     media_type = answers.choose(request.headers.get("accept"), able)
     options = await read_only_options(request, GenerateRequest, here.settings)
-    if options.label is not None:
-        raise Unsupported(
-            f"class: model '{loaded.name}' has the energy E(x) of all its rows, not E(x, class)"
-        )
     if options.n > here.settings.max_samples:
         raise limit_exceeded("n", options.n, here.settings.max_samples, "max_samples")
     samples.check_steps(options.n_steps or 1, here.settings)
-    asked = options.model_dump(exclude={"label"})
+    asked = options.model_dump(by_alias=False)
 
     def start() -> Any:
         steps = detector.generate_steps(**asked)

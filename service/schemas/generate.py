@@ -25,7 +25,9 @@ class GenerateRequest(BaseModel):
         False, description="also say whether the chains have mixed: acceptance, R-hat, effective draws (JSON)"
     )
     label: int | str | None = Field(
-        None, alias="class", description="joint models: draw samples of this class only"
+        None,
+        alias="class",
+        description="models with classes: draw from E(x, class), samples of this class alone",
     )
 
 
