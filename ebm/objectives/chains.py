@@ -39,8 +39,8 @@ def contrastive_loss(energy: nn.Module, data: Tensor, negatives: Tensor, l2: flo
     """mean E(data) - mean E(negatives) + l2 * mean(E(data)^2 + E(negatives)^2).
 
     Its gradient without the last term is the (biased) gradient of the negative log-likelihood; the last term keeps the
-    energies from drifting (Du and Mordatch 2019, section 3.3). One forward pass on cat(data, negatives). Of the metrics,
-    `cd` is the first two terms and `reg` the last, which add up to the loss.
+    energies from drifting (Du and Mordatch 2019, section 3.3). One forward pass on cat(data, negatives). Of the
+    metrics, `cd` is the first two terms and `reg` the last, which add up to the loss.
     """
     energies = energy(torch.cat([data, negatives]))
     real, fake = energies[: len(data)], energies[len(data) :]
