@@ -46,14 +46,18 @@ class ModelEntry:
     default: bool
 
 
-def build_energy(terms: tuple[Term, ...], shape: tuple[int, ...], link: Link = "linear") -> ProductOfExperts:
+def build_energy(
+    terms: tuple[Term, ...], shape: tuple[int, ...], link: Link = "linear", temperature: float = 1.0
+) -> ProductOfExperts:
     """The product that a manifest describes, with fresh weights. A term's weight is shared among its noise levels."""
     experts: list[Expert] = []
     for term in terms:
         levels = [(s, False) for s in term.sigmas] + [(s, True) for s in term.local_sigmas]
         share = term.weight / max(len(levels), 1)
         experts += [Expert(term.name, s, share, local) for s, local in levels or [(None, False)]]
-    return ProductOfExperts({term.name: term.energy.build(shape) for term in terms}, experts, link)
+    return ProductOfExperts(
+        {term.name: term.energy.build(shape) for term in terms}, experts, link, temperature
+    )
 
 
 # -- writing --------------------------------------------------------------------------------------------------------
@@ -173,7 +177,7 @@ def load(path: Path | str, device: str = "cpu", verify: bool = True) -> Detector
         arrays = load_arrays(contents[CALIBRATION])
         tensors = load_tensors(contents[WEIGHTS])
         preprocessor = manifest.preprocessing.build().load_arrays(_below("preprocessing.", arrays))
-        energy = build_energy(manifest.terms, preprocessor.shape, manifest.link)
+        energy = build_energy(manifest.terms, preprocessor.shape, manifest.link, manifest.link_temperature)
         energy.load_state_dict(_below("energy.", tensors))
         sampling = None
         if manifest.sampling is not None:

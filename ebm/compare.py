@@ -150,9 +150,12 @@ def _tempered(product: ProductOfExperts) -> list[str]:
     n = len(product.experts)
     if n == 1 and product.experts[0].weight == 1:
         return []
+    how, what = "weighted sum", "tempered product"
+    if product.link == "soft_min":
+        how, what = "soft minimum", "mixture of tempered"
     return [
-        f"the ratio is of this model's own density exp(-E): E is a weighted sum of {n} standardised energies, a "
-        "tempered product of experts, so it ranks rows but is no likelihood ratio of the data"
+        f"the ratio is of this model's own density exp(-E): E is a {how} of {n} standardised energies, a "
+        f"{what} of experts, so it ranks rows but is no likelihood ratio of the data"
     ]
 
 

@@ -24,7 +24,14 @@ def pooled(product: ProductOfExperts) -> EnergyFn:
     This is the logarithmic opinion pool (Genest and Zidek 1986; Heskes 1998). A sum of K energies alone would be
     that of K independent observations, with K times too little spread; the pool of K equal experts is that expert.
     Experts of negative weight count in E, not in the sum.
+
+    Where the experts are linked by `soft_min`, -log sum_k (w_k / W) exp(-(E_k(x) - m_k)) instead: the linear opinion
+    pool (Stone 1961) of their own densities, without the scales and the temperature that suit ranking.
     """
+    if product.link == "soft_min":
+        shares = torch.tensor([e.weight for e in product.experts], device=product.scales.device)
+        log_shares = (shares / shares.sum()).log()
+        return lambda x: -torch.logsumexp(log_shares - (product.expert_energies(x) - product.centres), 1)
     share = sum(max(e.weight, 0.0) / s for e, s in zip(product.experts, product.scales.tolist(), strict=True))
     return lambda x: product(x) / (share or 1.0)
 

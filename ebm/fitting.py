@@ -139,7 +139,7 @@ def fit(
         return as_stored(module) if config.weights == "float16" else module
 
     torch.manual_seed(config.seed)  # weight initialisation is the one thing torch draws globally
-    product = build_energy(terms, preprocessor.shape, config.link)
+    product = build_energy(terms, preprocessor.shape, config.link, config.link_temperature)
     for term in config.terms:
         module = fitted(term, product.terms[term.name], x[clean], None)
         notes += tuple(getattr(module, "notes", ()))
@@ -223,6 +223,7 @@ def _calibrated(
         preprocessing=config.preprocessing,
         terms=terms,
         link=config.link,
+        link_temperature=config.link_temperature,
         weights=config.weights,
         sampling=config.sampling,
         calibration=CalibrationSummary(

@@ -63,6 +63,7 @@ class Manifest(Frozen):
     preprocessing: PreprocessorConfig
     terms: tuple[Term, ...] = Field(min_length=1)
     link: Link = "linear"
+    link_temperature: float = Field(default=1.0, gt=0)
     weights: Literal["float32", "float16"] = "float32"
     sampling: SamplingConfig | None = None
     calibration: CalibrationSummary

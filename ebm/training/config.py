@@ -142,11 +142,11 @@ class ModelConfig(Frozen):
 
     `precision`: of the networks in training; auto is bf16-mixed where the device computes in bf16, else 32-true.
     `weights`: how the artefact stores them; float16 rounds them before calibration, so that a loaded model scores as
-    the fitted one does, and halves the file. `link`: how terms add up, see `ProductOfExperts`. `calibration`: by rows
-    set aside (`split`), or by the training rows, each left out in turn (`leave_one_out`: exact for kernel energies, in
-    `folds` folds for trained ones), which costs no rows. `contamination`: the share of anomalies among the training
-    rows, where the rows that look it are not learnt from (`auto`: an unknown share; None: there are none; see
-    `ebm.trimming`).
+    the fitted one does, and halves the file. `link`: how terms add up, see `ProductOfExperts`; `link_temperature`: the
+    T of `soft_min`. `calibration`: by rows set aside (`split`), or by the training rows, each left out in turn
+    (`leave_one_out`: exact for kernel energies, in `folds` folds for trained ones), which costs no rows.
+    `contamination`: the share of anomalies among the training rows, where the rows that look it are not learnt from
+    (`auto`: an unknown share; None: there are none; see `ebm.trimming`).
     """
 
     name: str = Field(default="detector", pattern=NAME)
@@ -159,6 +159,7 @@ class ModelConfig(Frozen):
     preprocessing: PreprocessorConfig
     terms: tuple[TermConfig, ...]
     link: Link = "linear"
+    link_temperature: float = Field(default=1.0, gt=0)
     sampling: SamplingConfig | None = None
     calibration: Literal["split", "leave_one_out"] = "split"
     folds: int = Field(default=2, ge=2, le=20)
@@ -188,6 +189,11 @@ class ModelConfig(Frozen):
             earlier = {t.name: t.energy for t in self.terms[:i]}
             if term.start_from is not None and earlier.get(term.start_from) != term.energy:
                 raise ValueError(f"term '{term.name}': 'start_from' needs an earlier term of the same energy")
+        if self.link == "soft_min":
+            if min(weights := [term.weight for term in self.terms]) < 0 or max(weights) == 0:
+                raise ValueError("link 'soft_min' takes weights that are not negative, and one above 0")
+        elif self.link_temperature != 1:
+            raise ValueError("'link_temperature' is for link 'soft_min'")
         if self.sampling is not None:
             for name in filter(None, (self.sampling.term, self.sampling.coarse_term)):
                 if name not in energies:

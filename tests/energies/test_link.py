@@ -66,12 +66,12 @@ def test_one_expert_is_standardised_too() -> None:
     torch.testing.assert_close(one(rows(seed=1)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_only_softplus_has_centres() -> None:
+def test_linear_products_have_no_centres() -> None:
     assert "centres" not in product("linear").state_dict()
     assert torch.equal(product("softplus").centres, product("softplus").expert_energies(rows(seed=1)).mean(0))
 
 
-@pytest.mark.parametrize("link", ["linear", "softplus"])
+@pytest.mark.parametrize("link", ["linear", "softplus", "soft_min"])
 def test_a_detector_on_disk_scores_identically(link: Link, tmp_path: Path) -> None:
     values = {
         "preprocessing": {"kind": "standardize"},
@@ -85,6 +85,7 @@ def test_a_detector_on_disk_scores_identically(link: Link, tmp_path: Path) -> No
             },
         ],
         "link": link,
+        "link_temperature": 0.7 if link == "soft_min" else 1.0,
     }
     rng = np.random.default_rng(0)
     detector = fit_detector(
@@ -92,7 +93,7 @@ def test_a_detector_on_disk_scores_identically(link: Link, tmp_path: Path) -> No
     )
     folder = artifact.publish(detector, tmp_path, "a card")
     stored = load_file(folder / "weights.safetensors")
-    assert any(name.endswith("centres") and "terms" not in name for name in stored) == (link == "softplus")
+    assert any(name.endswith("centres") and "terms" not in name for name in stored) == (link != "linear")
     other, x = artifact.load(folder), 2 * rng.normal(size=(30, 3))
     assert other.manifest.link == link and other.energy.link == link
     np.testing.assert_array_equal(detector.energies(x), other.energies(x))
