@@ -1,4 +1,5 @@
-"""Filling nulls by draws from what the model holds likely, given the cells that are there."""
+"""Filling nulls by draws from what the model holds likely, given the cells that are there; or, by a model that predicts
+some cells from the others, by its prediction."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from torch import Generator, Tensor
 
 from ebm import cells
 from ebm.conditional import Proposal, corrected_draws, langevin_draws, pooled
+from ebm.descent import Pairs, descend
 from ebm.energies import ProductOfExperts
 from ebm.errors import BadInput
 from ebm.noise_level import SIGMA_GRID
@@ -50,16 +52,18 @@ class Imputed:
 @dataclass(frozen=True)
 class Source:
     """Where draws come from: the donors of a kernel expert, corrected to the `pooled` energy of the whole product, or
-    else a noise-conditional energy."""
+    else a noise-conditional energy. `pairs`: predicts some cells from the others, where nothing else is missing."""
 
     pooled: EnergyFn
     donors: Parzen | None
     noise_conditional: Energy | None
     device: torch.device
+    pairs: Pairs | None = None
 
     @classmethod
     def of(cls, product: ProductOfExperts, noise_conditional: Energy | None) -> Source:
-        return cls(pooled(product), find_parzen(product), noise_conditional, product.scales.device)
+        parts = pooled(product), find_parzen(product), noise_conditional, product.scales.device
+        return cls(*parts, Pairs.of(product))
 
     @property
     def draws(self) -> bool:
@@ -68,7 +72,23 @@ class Source:
 
     @property
     def known(self) -> bool:
-        return self.draws
+        return self.draws or self.pairs is not None
+
+    def predictor(self, missing: np.ndarray, owners: Tensor) -> Pairs | None:
+        """`pairs`, where it gives all that is missing (N, d) and nothing else is.
+
+        Raises:
+            BadInput: something else is missing, and there is nothing to draw it from.
+        """
+        if self.pairs is None:
+            return None
+        given = (~self.pairs.targets.cpu()[None] & torch.from_numpy(missing)[:, owners]).any(1)
+        if not bool(given.any()):
+            return self.pairs
+        if self.draws:
+            return None
+        row = int(given.nonzero()[0])
+        raise BadInput(f"row {row}: a cell is missing from which this model predicts the others", row=row)
 
 
 def impute_steps(
@@ -89,15 +109,19 @@ def impute_steps(
     x, missing = cells.encode_missing(preprocessor, values)
     owners, discrete = cells.owners(preprocessor), cells.discrete(preprocessor).to(device)
     donor_missing = _donor_missing(preprocessor, source.donors)
+    pairs = source.predictor(missing, owners)
     generator = Generator(device).manual_seed(seed)
     at = np.flatnonzero(missing.any(1))
-    width = max(x.shape[1], 1 if source.donors is None else len(source.donors.centres))
+    donors = None if pairs is not None else source.donors
+    width = max(x.shape[1], 1 if donors is None else len(donors.centres))
     size = max(1, MAX_CELLS // (width * n_draws))
     filled, spreads, kept, accepted = [], [], [], []
     for first in range(0, len(at), size):
         index = at[first : first + size]
         part, gaps = x[index].to(device), torch.from_numpy(missing[index]).to(device)
-        if source.donors is not None:
+        if pairs is not None:
+            inner = descend(pairs, part, gaps[:, owners.to(device)], n_draws, generator)
+        elif source.donors is not None:
             usable = None if donor_missing is None else ~((gaps.float() @ donor_missing.float().T) > 0)
             proposal = Proposal.at(source.donors, part, gaps[:, owners.to(device)], discrete, usable)
             weights = proposal.log_weights
@@ -122,7 +146,7 @@ def impute_steps(
             yield Progress(first, len(at))
         _require_near(~mean.isfinite().all(1), index)
         pictures = preprocessor.kind == "image"
-        if source.donors is None and (pictures or bool(discrete.any())):
+        if donors is None and (pictures or bool(discrete.any())):
             draws = cells.project(preprocessor, draws.flatten(0, 1)).reshape(draws.shape)
             mean = draws.double().mean(1).float() if pictures else mean  # of pixels within their range
         draws = draws.cpu()

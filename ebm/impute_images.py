@@ -29,7 +29,8 @@ def impute_image_steps(
     """See `Detector.impute`, for images: nulls and NaN of pixels, or of single channels, are filled.
 
     Draws come from a noise-conditional energy by conditional annealed Langevin dynamics, where there is one; else from
-    training images that resemble the pixels that are there.
+    training images that resemble the pixels that are there. Channels that the model predicts from the others come from
+    the least energy.
     """
     view = FlatImages(images)
     source = Source.of(product, noise_conditional)

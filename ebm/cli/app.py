@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from ebm.cli.classify import classify
 from ebm.cli.compose import compose
 from ebm.cli.denoise import denoise
 from ebm.cli.evaluate import evaluate
 from ebm.cli.explain import explain
 from ebm.cli.failure import Commands
+from ebm.cli.gallery import gallery
 from ebm.cli.generate import generate
 from ebm.cli.impute import impute
 from ebm.cli.jobs import jobs
 from ebm.cli.keys import keys
 from ebm.cli.models import models
+from ebm.cli.partition import partition
 from ebm.cli.score import score
 from ebm.cli.serve import Serve, serve
 from ebm.cli.train import train
@@ -57,10 +60,11 @@ def root(
     ctx.obj = {"traceback": traceback}
 
 
-for command in (train, evaluate, score, explain, denoise, impute, generate):
+for command in (train, evaluate, score, classify, explain, denoise, impute, generate, partition):
     app.command()(command)
 app.command(cls=Serve)(serve)
 app.command()(worker)
+app.command()(gallery)
 app.add_typer(compose, name="compose")
 app.add_typer(jobs, name="jobs")
 app.add_typer(models, name="models")

@@ -22,6 +22,7 @@ from ebm.energies.restoration import RestorationConfig, RestorationEnergy
 from ebm.energies.row_autoencoder import AutoencoderConfig, RowAutoencoderEnergy
 from ebm.energies.score_parametrised import ScoreParametrisedConfig, ScoreParametrisedEnergy
 from ebm.energies.shallow import ShallowConfig, ShallowEnergy
+from ebm.energies.structured import StructuredConfig, StructuredEnergy
 from ebm.energies.unet import UNetConfig, UNetEnergy
 
 EnergyConfig = Annotated[
@@ -42,7 +43,8 @@ EnergyConfig = Annotated[
     | UNetConfig
     | DiscriminatorConfig
     | EmbeddingConfig
-    | JointConfig,
+    | JointConfig
+    | StructuredConfig,
     Field(discriminator="kind"),
 ]
 
@@ -60,10 +62,10 @@ __all__ = [
     "EmbeddingEnergy",
     "EnergyConfig",
     "Expert",
-    "JointConfig",
-    "JointEnergy",
     "ExponentialFamily",
     "ExponentialFamilyConfig",
+    "JointConfig",
+    "JointEnergy",
     "KernelConfig",
     "KernelEnergy",
     "KernelViews",
@@ -84,6 +86,8 @@ __all__ = [
     "ScoreParametrisedEnergy",
     "ShallowConfig",
     "ShallowEnergy",
+    "StructuredConfig",
+    "StructuredEnergy",
     "UNetConfig",
     "UNetEnergy",
 ]

@@ -20,6 +20,7 @@ from ebm.objectives.recovery import Recovery, RecoveryConfig
 from ebm.objectives.restoration import Restoration, RestorationConfig
 from ebm.objectives.score_matching import ScoreMatching, ScoreMatchingConfig
 from ebm.objectives.sliced import SlicedScoreMatching, SlicedScoreMatchingConfig
+from ebm.objectives.structured import StructuredObjective, StructuredObjectiveConfig
 
 ObjectiveConfig = Annotated[
     CDConfig
@@ -37,7 +38,8 @@ ObjectiveConfig = Annotated[
     | RecoveryConfig
     | ScoreMatchingConfig
     | SlicedScoreMatchingConfig
-    | JointObjectiveConfig,
+    | JointObjectiveConfig
+    | StructuredObjectiveConfig,
     Field(discriminator="kind"),
 ]
 
@@ -50,16 +52,16 @@ __all__ = [
     "ContrastiveDivergence",
     "DSMConfig",
     "DenoisingScoreMatching",
+    "FlowContrastive",
+    "FlowContrastiveConfig",
     "Greedy",
     "GreedyConfig",
+    "InfoNCE",
+    "InfoNCEConfig",
     "JointObjective",
     "JointObjectiveConfig",
     "MaximumLikelihood",
     "MaximumLikelihoodConfig",
-    "FlowContrastive",
-    "FlowContrastiveConfig",
-    "InfoNCE",
-    "InfoNCEConfig",
     "NCEConfig",
     "NoiseContrastive",
     "ObjectiveConfig",
@@ -75,4 +77,6 @@ __all__ = [
     "ScoreMatchingConfig",
     "SlicedScoreMatching",
     "SlicedScoreMatchingConfig",
+    "StructuredObjective",
+    "StructuredObjectiveConfig",
 ]
