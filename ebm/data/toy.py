@@ -11,7 +11,7 @@ All are in user units in which each coordinate has mean about 0 and sd 1. `ebm.d
         of Grathwohl, Chen, Bettencourt, Sutskever and Duvenaud (2019, FFJORD), of which there are four, thinner ones.
         Label: the ring.
     eight_gaussians: N(4 (cos pi k / 4, sin pi k / 4), .5^2 I), k = 0, ..., 7, scaled (FFJORD, too). Label: k.
-    checkerboard: uniform on the eight dark squares of a 4 x 4 board (FFJORD, too), scaled, then noise N(0, .06^2 I),
+    checkerboard: uniform on the eight dark squares of a 4 x 4 board (FFJORD, too), scaled, then noise N(0, .1^2 I),
         without which it had no score function. Label: the column, 0 to 3.
 """
 
@@ -42,7 +42,7 @@ _RING_SCALE = 1 / math.sqrt((1 + 4 + 9) / 6 + 0.2**2)
 RADII, RING_NOISE = _RING_SCALE * np.array([1.0, 2.0, 3.0]), _RING_SCALE * 0.2
 _MODE_SCALE = 1 / math.sqrt(4**2 / 2 + 0.5**2)
 MODE_RADIUS, MODE_SD = _MODE_SCALE * 4, _MODE_SCALE * 0.5
-EDGE_NOISE = 0.06
+EDGE_NOISE = 0.1
 SQUARE = math.sqrt((1 - EDGE_NOISE**2) * 12) / 4  # the side: a board of side L has variance L^2 / 12
 
 
