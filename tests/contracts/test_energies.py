@@ -17,6 +17,7 @@ from ebm.energies import (
     EmbeddingConfig,
     Expert,
     ExponentialFamilyConfig,
+    JointConfig,
     KernelConfig,
     KernelViewsConfig,
     MLPConfig,
@@ -28,6 +29,7 @@ from ebm.energies import (
     RestorationConfig,
     ScoreParametrisedConfig,
     ShallowConfig,
+    StructuredConfig,
     UNetConfig,
 )
 from ebm.energies.fixed import at_level
@@ -54,6 +56,8 @@ ENERGIES = {
     "residual_image": (ResidualConfig(width=16, depth=2), IMAGE, 0.3),
     "exponential_family": (ExponentialFamilyConfig(), ROW, None),
     "exponential_family_image": (ExponentialFamilyConfig(family="diagonal_gaussian"), IMAGE, None),
+    "joint": (JointConfig(classes=("a", "b", "c"), width=16, depth=2), ROW, None),
+    "joint_image": (JointConfig(classes=("a", "b"), widths=(4, 8)), IMAGE, None),
     "kernel": (KernelConfig(), ROW, None),
     "kernel_noise": (KernelConfig(bandwidth=0.5), ROW, 0.3),
     "kernel_adaptive": (KernelConfig(neighbour=5, adaptive=1.0), ROW, None),
@@ -69,6 +73,8 @@ ENERGIES = {
     "restoration": (RestorationConfig(widths=(4, 6, 8), rank=16), IMAGE, 0.3),
     "restoration_odd": (RestorationConfig(widths=(4, 6, 8, 8), rank=16), ODD, 0.3),
     "restoration_colour": (RestorationConfig(widths=(4,), rank=16), COLOUR, 0.3),
+    "structured": (StructuredConfig(n_targets=2, width=16, depth=2), ROW, None),
+    "structured_image": (StructuredConfig(width=6, depth=2), COLOUR, None),
     "boltzmann": (BoltzmannConfig(n_hidden=3), ROW, None),
     "dbn": (DBNConfig(hidden=(6, 4)), ROW, None),
     "dbn_image": (DBNConfig(hidden=(6, 5, 4)), IMAGE, None),

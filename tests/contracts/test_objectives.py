@@ -15,6 +15,7 @@ from ebm.energies.analytic import Gaussian
 from ebm.objectives import (
     ContrastiveDivergence,
     DenoisingScoreMatching,
+    JointObjective,
     MaximumLikelihood,
     PersistentCD,
     Recovery,
@@ -49,6 +50,7 @@ OBJECTIVES: dict[str, Any] = {
     "dsm_many_sigmas": lambda: DenoisingScoreMatching(0.1, 1.0),
     "dsm_log_normal": lambda: DenoisingScoreMatching(0.05, 3.0, log_mean=-0.7, log_sd=0.8),
     "restoration": lambda: RestorationOfGaussian(0.05, 3.0, log_mean=-0.7, log_sd=0.8),
+    "joint": lambda: JointObjective(DenoisingScoreMatching(0.3)),
     "cd_langevin": lambda: ContrastiveDivergence(Langevin(0.05), k_steps=5),
     "cd_mala": lambda: ContrastiveDivergence(MALA(0.2), k_steps=5),
     "persistent_cd": lambda: PersistentCD(Langevin(0.05), 10, ReplayBuffer(2048, 0.02), fresh="gaussian"),
@@ -66,6 +68,7 @@ OBJECTIVES: dict[str, Any] = {
 }
 # The same equations as a quicker row's, or chains; tests/objectives has the chains at reduced size.
 SLOW = {
+    "joint",
     "score_matching_exact",
     "sliced",
     "maximum_likelihood",
