@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import ClassVar, Literal
 
@@ -84,11 +85,32 @@ class BoltzmannMachine(nn.Module):
             v[:, i] = new
         return v.reshape(x.shape)
 
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, *shape) -> (B, d): what each visible unit gets from all others, hidden ones by their means."""
+        v = x.flatten(1)
+        states, logits = self.hidden_logits(v)
+        hidden = logits.softmax(1) @ states
+        return self.visible_bias + v @ symmetric(self.visible_coupling) + hidden @ self.weight.T
+
+    def decode(self, code: Tensor) -> Tensor:
+        """(B, d) -> (B, *shape): probabilities. decode(encode(x)) is what the machine makes of x."""
+        return torch.sigmoid(code).reshape(-1, *self.shape)
+
     @torch.no_grad()
     def local_energies(self, x: Tensor, sigma: Tensor | float | None = None) -> Tensor:
         """(B, H, W) of images: -log p(x_i | all others), summed over channels."""
         del sigma
         return surprise(self, x).sum(1)
+
+    @torch.no_grad()
+    def interpolated(self, beta: float, base_bias: Tensor) -> BoltzmannMachine:
+        """The machine of beta times all couplings, weights and hidden biases, and visible biases (1 - beta) base_bias +
+        beta b: from independent units, of log Z = sum_i softplus(base_bias_i) + m log 2, to this machine."""
+        other = copy.deepcopy(self).requires_grad_(False)
+        for part in (other.weight, other.visible_coupling, other.hidden_coupling, other.hidden_bias):
+            part.mul_(beta)
+        other.visible_bias.mul_(beta).add_((1 - beta) * base_bias)
+        return other
 
     def admissible(self, x: Tensor) -> Tensor:
         """The row of zeros and ones nearest to x."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import ClassVar, Literal
 
@@ -152,10 +153,8 @@ class RestrictedBoltzmannMachine(nn.Module):
         sum_i log(2 pi s_i^2) / 2 + m log 2), to this machine (beta = 1): the path of annealed importance sampling
         (Salakhutdinov and Murray 2008). Variances are this machine's all along. base_bias is (d,).
         """
-        other = RestrictedBoltzmannMachine(self.shape, self.n_hidden, self.visible).to(self.weight)
-        other.weight.copy_(beta * self.weight)
-        other.hidden_bias.copy_(beta * self.hidden_bias)
-        other.visible_bias.copy_((1 - beta) * base_bias + beta * self.visible_bias)
-        if self.visible == "gaussian":
-            other.log_variance.copy_(self.log_variance)
-        return other.requires_grad_(False)
+        other = copy.deepcopy(self).requires_grad_(False)
+        other.weight.mul_(beta)
+        other.hidden_bias.mul_(beta)
+        other.visible_bias.mul_(beta).add_((1 - beta) * base_bias)
+        return other

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
+from ebm.energies import RestrictedBoltzmannMachine
 from ebm.energies.analytic import Gaussian, GaussianMixture
 from ebm.errors import Cancelled, Diverged
 from ebm.samplers import (
@@ -14,6 +15,7 @@ from ebm.samplers import (
     MALA,
     Ancestral,
     AnnealedLangevin,
+    Gibbs,
     Langevin,
     Metropolis,
     ReplicaExchange,
@@ -27,6 +29,7 @@ from ebm.samplers import (
 
 T = torch.tensor
 GAUSSIAN = Gaussian(T([0.5, -1.0]), T([[2.0, 0.6], [0.6, 1.0]]))
+LINE = RestrictedBoltzmannMachine((1,), 2, "gaussian").requires_grad_(False)  # one that has hidden units
 MIXTURE = GaussianMixture(T([[-1.0], [1.2]]), T([0.6, 0.5]), T([0.3, 0.7]))
 
 # Every sampler as stages on an energy, for the rules that do not depend on which one it is.
@@ -36,6 +39,7 @@ MAKERS = {
     "metropolis": lambda energy, n: [Stage(Metropolis(0.5), energy, n)],
     "hmc": lambda energy, n: [Stage(HMC(0.3, 3, 0.2), energy, n)],
     "replica_exchange": lambda energy, n: ReplicaExchange(HMC(0.3, 3), (1, 2, 4), 2).stages(energy, n),
+    "gibbs": lambda _, n: [Stage(Gibbs(), LINE, n)],
     "annealed": lambda energy, n: AnnealedLangevin((1.0, 0.1), 0.1, n // 2, denoise_last=False).stages(
         energy
     ),
