@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import ClassVar, Literal
 
@@ -101,16 +100,6 @@ class BoltzmannMachine(nn.Module):
         """(B, H, W) of images: -log p(x_i | all others), summed over channels."""
         del sigma
         return surprise(self, x).sum(1)
-
-    @torch.no_grad()
-    def interpolated(self, beta: float, base_bias: Tensor) -> BoltzmannMachine:
-        """The machine of beta times all couplings, weights and hidden biases, and visible biases (1 - beta) base_bias +
-        beta b: from independent units, of log Z = sum_i softplus(base_bias_i) + m log 2, to this machine."""
-        other = copy.deepcopy(self).requires_grad_(False)
-        for part in (other.weight, other.visible_coupling, other.hidden_coupling, other.hidden_bias):
-            part.mul_(beta)
-        other.visible_bias.mul_(beta).add_((1 - beta) * base_bias)
-        return other
 
     def admissible(self, x: Tensor) -> Tensor:
         """The row of zeros and ones nearest to x."""
