@@ -17,7 +17,12 @@ from ebm.data import concat_rows, take_rows
 from ebm.detector import Detector
 from ebm.errors import BadInput, Diverged, Unsupported
 from ebm.generation import start
-from ebm.samplers import AnnealedLangevinConfig, LangevinConfig, ReplicaExchangeConfig
+from ebm.samplers import (
+    AnnealedLangevinConfig,
+    LangevinConfig,
+    PreconditionedConfig,
+    ReplicaExchangeConfig,
+)
 from ebm.samplers.run import Stage, iterate
 from ebm.steps import Progress, Steps
 
@@ -208,18 +213,21 @@ def _plain(energy: WeightedSum, n_steps: int | None, step_size: float | None) ->
 
 def _shared(energy: WeightedSum, length: int, step_size: float | None) -> list[Stage] | None:
     """The chain of the members' common sampler, on the sum itself, for these are exact at temperature 1 only; None
-    where Langevin dynamics has to do. Replica exchange goes with members that have its inner sampler.
+    where Langevin dynamics has to do. Replica exchange, or a preconditioned sampler, goes with members that have its
+    inner sampler.
 
     Raises:
-        Unsupported: some member wants replica exchange, and another a different sampler than its inner one.
+        Unsupported: some member's sampler holds another, and some member moves by neither of the two.
     """
-    ladders = [m.sampler for m in energy.members if isinstance(m.sampler, ReplicaExchangeConfig)]
-    kernels = [_kernel(m) for m in energy.members]
+    samplers = [m.sampler for m in energy.members]
+    ladders = [s for s in samplers if isinstance(s, ReplicaExchangeConfig)]
+    learning = [s for s in samplers if isinstance(s, PreconditionedConfig)]
+    kernels = [s.sampler if s in ladders or s in learning else s for s in samplers]
     kinds = sorted({kernel.kind for kernel in kernels})
-    if ladders and len(kinds) > 1:
+    if (ladders and learning) or ((ladders or learning) and len(kinds) > 1):
+        names = ", ".join(sorted({s.kind for s in samplers} | set(kinds)))
         raise Unsupported(
-            f"these models move by different samplers ({', '.join(kinds)}), some of them by replica exchange: a "
-            "product of them cannot be sampled; a mixture can"
+            f"these models move by different samplers ({names}): a product of them cannot be sampled; a mixture can"
         )
     if len(kinds) > 1 or (kinds == ["langevin"] and not ladders):
         return None
@@ -238,19 +246,13 @@ def _shared(energy: WeightedSum, length: int, step_size: float | None) -> list[S
     def whole(x: Tensor) -> Tensor:
         return energy.total * energy(x)
 
+    if learning:
+        longest = max(learning, key=lambda s: s.n_warmup)
+        return longest.model_copy(update={"sampler": kernel}).build().stages(whole, length)
     if not ladders:
         return [Stage(kernel.build(), whole, length)]
-    ladder = ReplicaExchangeConfig(
-        sampler=kernel,
-        n_temperatures=max(ladder.n_temperatures for ladder in ladders),
-        max_temperature=max(ladder.max_temperature for ladder in ladders),
-        swap_every=min(ladder.swap_every for ladder in ladders),
-    )
-    return ladder.build().stages(whole, length)
-
-
-def _kernel(m: Member) -> Any:
-    return m.sampler.sampler if isinstance(m.sampler, ReplicaExchangeConfig) else m.sampler
+    hottest = max(ladders, key=lambda s: s.max_temperature)
+    return hottest.model_copy(update={"sampler": kernel}).build().stages(whole, length)
 
 
 def _step_of(m: Member) -> float:

@@ -16,7 +16,7 @@ from ebm.config import validate
 from ebm.errors import BadConfig, BadInput, Diverged
 from ebm.evaluation.chains_report import Recorder
 from ebm.preprocessing import Preprocessor
-from ebm.samplers import AncestralConfig, AnnealedLangevinConfig, ReplicaExchangeConfig
+from ebm.samplers import AncestralConfig, AnnealedLangevinConfig, PreconditionedConfig, ReplicaExchangeConfig
 from ebm.samplers.run import Stage, iterate
 from ebm.steps import Progress, Steps
 from ebm.training.config import SamplingConfig
@@ -58,7 +58,8 @@ def plan(
     """The stages to run and the noise (sd) that the start carries beyond the data's own spread.
 
     `n_steps` is the length of a plain chain, the steps of each level of an annealed one, or the levels of an ancestral
-    one, which takes no step size. `step_size` of replica exchange is that of the coldest chains.
+    one, which takes no step size. `step_size` of replica exchange is that of the coldest chains, of a preconditioned
+    sampler that where its warm-up begins, which comes before `n_steps`.
 
     Raises:
         BadInput: a step size for ancestral sampling. BadConfig: a value that the sampler refuses.
@@ -82,9 +83,9 @@ def plan(
         raise BadInput(
             f"step_size: this model samples by kind '{sampler.kind}', which has none; n_steps sets how many"
         )
-    if isinstance(sampler, ReplicaExchangeConfig):
+    if isinstance(sampler, ReplicaExchangeConfig | PreconditionedConfig):
         changes = {"sampler": sampler.sampler.model_dump() | changes}
-        sampler = validate(ReplicaExchangeConfig, sampler.model_dump() | changes, "generate")
+        sampler = validate(type(sampler), sampler.model_dump() | changes, "generate")
         return sampler.build().stages(energy, n_steps or config.n_steps), 0.0
     sampler = validate(type(sampler), sampler.model_dump() | changes, "generate")
     return [Stage(sampler.build(), energy, n_steps or config.n_steps)], 0.0

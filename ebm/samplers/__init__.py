@@ -13,6 +13,7 @@ from ebm.samplers.hmc import HMC, HMCConfig
 from ebm.samplers.langevin import Langevin, LangevinConfig
 from ebm.samplers.mala import MALA, MALAConfig
 from ebm.samplers.metropolis import Metropolis, MetropolisConfig
+from ebm.samplers.preconditioned import Preconditioned, PreconditionedConfig
 from ebm.samplers.replay_buffer import ReplayBuffer
 from ebm.samplers.replica_exchange import ReplicaExchange, ReplicaExchangeConfig
 from ebm.samplers.run import RunResult, Stage, Step, iterate, run, run_stages
@@ -23,6 +24,7 @@ SamplerConfig = Annotated[
     | MetropolisConfig
     | HMCConfig
     | ReplicaExchangeConfig
+    | PreconditionedConfig
     | GibbsConfig
     | AnnealedLangevinConfig
     | AncestralConfig,
@@ -45,6 +47,8 @@ __all__ = [
     "MALAConfig",
     "Metropolis",
     "MetropolisConfig",
+    "Preconditioned",
+    "PreconditionedConfig",
     "ReplayBuffer",
     "ReplicaExchange",
     "ReplicaExchangeConfig",

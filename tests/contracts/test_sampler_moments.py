@@ -13,6 +13,7 @@ from ebm.samplers import (
     AnnealedLangevin,
     Langevin,
     Metropolis,
+    Preconditioned,
     ReplicaExchange,
     anneal,
     run,
@@ -76,6 +77,13 @@ def test_corrected_samplers_match_moments_at_any_step(sampler, n_steps: int, ene
     result = run(sampler, energy, start(energy, 5000), n_steps, seeded())
     assert_moments(result.x, energy, 0.06)
     assert result.acceptance_rate is not None and 0.05 < result.acceptance_rate < 0.999
+
+
+@FOUR
+def test_a_preconditioned_sampler_matches_moments_after_its_warm_up(energy: nn.Module) -> None:
+    stages = Preconditioned(MALA(0.05), n_warmup=80).stages(energy, 60)
+    x = run_stages(stages, start(energy, 5000), seeded()).x
+    assert_moments(x, energy, 0.06)
 
 
 @FOUR

@@ -18,7 +18,6 @@ from ebm.samplers import (
     Gibbs,
     Langevin,
     Metropolis,
-    Preconditioned,
     ReplicaExchange,
     Stage,
     anneal,
@@ -27,6 +26,7 @@ from ebm.samplers import (
     run,
     run_stages,
 )
+from ebm.samplers.preconditioned import WarmUp
 
 T = torch.tensor
 GAUSSIAN = Gaussian(T([0.5, -1.0]), T([[2.0, 0.6], [0.6, 1.0]]))
@@ -54,10 +54,7 @@ MAKERS = {
     "hmc": lambda energy, n: [Stage(HMC(0.3, 3, 0.2), energy, n)],
     "replica_exchange": lambda energy, n: ReplicaExchange(HMC(0.3, 3), (1, 2, 4), 2).stages(energy, n),
     "gibbs": lambda energy, n: [Stage(Gibbs(), Sweeping(energy), n)],
-    "preconditioned": lambda energy, n: [
-        *Preconditioned(MALA(0.1), n_warmup=20).stages(energy, 0)[1:],
-        *Preconditioned(MALA(0.1), n_warmup=20).stages(energy, n)[1:],
-    ],
+    "preconditioned": lambda energy, n: [Stage(WarmUp(MALA(0.1), "full", n), energy, n)],
     "annealed": lambda energy, n: AnnealedLangevin((1.0, 0.1), 0.1, n // 2, denoise_last=False).stages(
         energy
     ),
