@@ -91,7 +91,7 @@ class GaussianPath:
 
     def __post_init__(self) -> None:
         self.log_z_base = 0.5 * len(self.base.mean) * math.log(2 * math.pi) + self.base.log_volume
-        self.grid, self.samplers = np.array([1.0]), [self.sampler]
+        self.reversible, self.grid, self.samplers = True, np.array([1.0]), [self.sampler]
 
     def start(self, n: int, generator: Generator) -> Tensor:
         mean = self.base.mean
@@ -143,6 +143,37 @@ class GaussianPath:
         return _spaced(grid, np.array(spreads), n_temperatures)
 
 
+def fit_to_model(
+    energy: EnergyFn,
+    base: GaussianBase,
+    generator: Generator,
+    *,
+    sampler: Adjustable | None = None,
+    n_rounds: int = 3,
+    n_chains: int = 64,
+    n_moves: int = 100,
+) -> GaussianBase:
+    """A base fitted to the model, not the data: chains go from `base` to the energy, stay there for `n_moves`, and
+    their mean and covariance make the next base, `n_rounds` times over.
+
+    A base much narrower than the model (tempered energies are wide) needs very many temperatures. These chains are
+    thrown away, like those of `GaussianPath.tune`; a poor base costs sharpness, never correctness.
+    """
+    for _ in range(n_rounds):
+        path = GaussianPath(energy, base, sampler or MALA(0.1))
+        path.tune(2, generator, n_chains=n_chains, n_grid=10, n_steps=10)
+        z = path.start(n_chains, generator)
+        for beta in sigmoid_schedule(n_moves // 4)[1:]:
+            z = path.move(float(beta), z, generator)
+        seen = []
+        for i in range(n_moves):
+            z = path.move(1.0, z, generator)
+            if i >= n_moves // 2 and i % 5 == 0:
+                seen.append(base.to_rows(z))
+        base = GaussianBase.fit(torch.cat(seen))
+    return base
+
+
 def _spread(values: Tensor) -> float:
     if len(values) < 4:
         return 0.0
@@ -162,8 +193,9 @@ def _spaced(grid: np.ndarray, spreads: np.ndarray, n: int) -> np.ndarray:
 
 @dataclass(eq=False)
 class GibbsPath:
-    """The path of a machine with hidden units that has `interpolated(beta, base_bias)` and `gibbs` (Salakhutdinov and
-    Murray 2008), in float64. The base is its beta = 0: independent visible units of bias `base_bias` (d,)."""
+    """The path of a machine with hidden units and `gibbs`, in float64: all couplings and hidden biases times beta, and
+    visible biases (1 - beta) base_bias + beta b (Salakhutdinov and Murray 2008). The base is beta = 0: independent
+    visible units of bias `base_bias` (d,)."""
 
     machine: Any
     base_bias: Tensor
@@ -177,14 +209,25 @@ class GibbsPath:
         else:
             own = float(F.softplus(self.base_bias).sum())
         self.log_z_base = own + len(self.machine.hidden_bias) * math.log(2)
+        self.reversible = hasattr(self.machine, "interpolated")  # others draw visible units one after another
         self._made: dict[float, Any] = {}
 
     def _at(self, beta: float) -> Any:
         # The same two temperatures are asked for several times in a row.
         if beta not in self._made:
             self._made = dict(list(self._made.items())[-1:])
-            self._made[beta] = self.machine.interpolated(beta, self.base_bias)
+            own = getattr(self.machine, "interpolated", None)
+            self._made[beta] = self._scaled(beta) if own is None else own(beta, self.base_bias)
         return self._made[beta]
+
+    @torch.no_grad()
+    def _scaled(self, beta: float) -> Any:
+        # E(v, h) is linear in the parameters of binary machines.
+        other = copy.deepcopy(self.machine)
+        for parameter in other.parameters():
+            parameter.mul_(beta)
+        other.visible_bias.add_((1 - beta) * self.base_bias)
+        return other
 
     def start(self, n: int, generator: Generator) -> Tensor:
         # At beta = 0 the visible units do not depend on the hidden ones: one sweep from anywhere is an exact draw.
@@ -216,7 +259,7 @@ class BinaryPath:
     shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        self.log_z_base = float(F.softplus(self.base_bias.double()).sum())
+        self.log_z_base, self.reversible = float(F.softplus(self.base_bias.double()).sum()), False
 
     def start(self, n: int, generator: Generator) -> Tensor:
         p = torch.sigmoid(self.base_bias).expand(n, -1)
