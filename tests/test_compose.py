@@ -41,7 +41,9 @@ def b() -> Detector:
 def test_a_product_is_the_weighted_sum(a: Detector, b: Detector) -> None:
     rows = RNG.normal(size=(20, 2)) * 4
     found = Composition([a, b], [2.0, -0.5], scale="raw").score(rows)
-    np.testing.assert_allclose(found.energy, 2 * a.energies(rows) - 0.5 * b.energies(rows), rtol=1e-6)
+    # To the bit: each energy once, and one sum in double precision.
+    alone = [d.energies(rows).astype(np.float64) for d in (a, b)]
+    np.testing.assert_array_equal(found.energy, 2 * alone[0] - 0.5 * alone[1])
     standard = Composition([a, b], [2.0, -0.5]).score(rows)
     expected = 2 * a.score(rows).anomaly_score - 0.5 * b.score(rows).anomaly_score
     np.testing.assert_allclose(standard.energy, expected)
@@ -58,6 +60,9 @@ def test_either_is_a_mixture(a: Detector, b: Detector) -> None:
     np.testing.assert_allclose(found.energy, expected)
     cold = Composition([a, b], mode="either", scale="raw", temperature=1e-3).score(rows)
     np.testing.assert_allclose(cold.energy, e.min(0), atol=1e-2)
+    warm = Composition([a, b], [3.0, 1.0], mode="either", scale="raw", temperature=1e6).score(rows)
+    np.testing.assert_allclose(warm.energy, 0.75 * e[0] + 0.25 * e[1], rtol=1e-3)
+    np.testing.assert_allclose(Composition([a], mode="either", scale="raw").score(rows).energy, e[0])
 
 
 def test_p_values_by_hand(a: Detector, b: Detector) -> None:
