@@ -48,8 +48,8 @@ def descend(
     """n minima a row (B, n, D) over the `missing` coordinates (B, D) of rows (B, D), and of each row the lowest (B, D).
 
     The first start is the mean of the data, the others lie about it as wide as the data. A step down the gradient is
-    taken where it lowers the energy, and the next is then longer, else shorter: each start goes at its own pace, and
-    its energy never rises.
+    taken where it lowers the energy, so that it never rises; the next is then as long as the curvature along this one
+    allows (Barzilai and Borwein 1988), else shorter. Each start goes at its own pace.
     """
     b, d = rows.shape
     start = pairs.mean + pairs.spread * standard_normal_like(rows.new_zeros(b, n, d), generator)
@@ -62,9 +62,11 @@ def descend(
         moved = torch.where(hidden, x - step * gradient, x)
         new_values, new_gradient = energy_and_gradient(pairs.energy, moved)
         better = (new_values < values)[:, None]  # not so where it is no number
+        along, bend = moved - x, ((moved - x) * (new_gradient - gradient)).sum(1, keepdim=True)
+        longer = torch.where(bend > 0, along.square().sum(1, keepdim=True) / bend, GROW * step)
+        step = torch.where(better, longer, SHRINK * step)
         x, gradient = torch.where(better, moved, x), torch.where(better, new_gradient, gradient)
         values = torch.where(better[:, 0], new_values, values)
-        step = step * torch.where(better, GROW, SHRINK)
         yield
     minima = x.reshape(b, n, d)
     lowest = values.reshape(b, n).argmin(1)

@@ -21,6 +21,7 @@ from ebm.objectives.restoration import Restoration, RestorationConfig
 from ebm.objectives.score_matching import ScoreMatching, ScoreMatchingConfig
 from ebm.objectives.sliced import SlicedScoreMatching, SlicedScoreMatchingConfig
 from ebm.objectives.structured import StructuredObjective, StructuredObjectiveConfig
+from ebm.objectives.structured_dsm import StructuredDSM, StructuredDSMConfig
 
 ObjectiveConfig = Annotated[
     CDConfig
@@ -39,7 +40,8 @@ ObjectiveConfig = Annotated[
     | ScoreMatchingConfig
     | SlicedScoreMatchingConfig
     | JointObjectiveConfig
-    | StructuredObjectiveConfig,
+    | StructuredObjectiveConfig
+    | StructuredDSMConfig,
     Field(discriminator="kind"),
 ]
 
@@ -77,6 +79,8 @@ __all__ = [
     "ScoreMatchingConfig",
     "SlicedScoreMatching",
     "SlicedScoreMatchingConfig",
+    "StructuredDSM",
+    "StructuredDSMConfig",
     "StructuredObjective",
     "StructuredObjectiveConfig",
 ]
