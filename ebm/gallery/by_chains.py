@@ -7,7 +7,7 @@ from typing import Any
 from ebm.gallery.entry import MLP, Entry
 
 CHAINS: dict[str, Any] = {"kind": "mala", "step_size": 0.02}
-LOOP: dict[str, Any] = {"n_steps": 400, "learning_rate": 1e-2}
+LOOP: dict[str, Any] = {"n_steps": 400}
 
 ENTRIES = (
     Entry(
@@ -18,7 +18,6 @@ ENTRIES = (
         about="The gradient of the negative log-likelihood, y drawn by Metropolis-corrected Langevin steps whose size "
         "falls within each batch, on chains that go on from batch to batch (Younes 1999; Xie et al. 2016). As every "
         "objective with chains it learns what the chains show it: the loss is a difference that stays near zero.",
-        doc="score-matching.md",
         term={
             "energy": MLP,
             "objective": {
@@ -38,7 +37,6 @@ ENTRIES = (
         equation=r"\mathcal{L}=\mathbb{E}_{x\sim\text{data}}\,E(x)-\mathbb{E}_{y}\,E(y),\quad y=k\text{ steps from }x",
         about="Ten MALA steps from the data (Hinton 2002). Chains never see what is far from data, so that low energy "
         "there would not be noticed; here the energy's growing Gaussian base leaves little room for it.",
-        doc="boltzmann.md",
         term={"energy": MLP, "objective": {"kind": "cd", "k_steps": 10, "sampler": CHAINS}, "training": LOOP},
     ),
     Entry(
@@ -49,7 +47,6 @@ ENTRIES = (
         r"\quad y=k\text{ steps from the buffer}",
         about="The same loss, with chains that go on from a replay buffer (Tieleman 2008; Du and Mordatch 2019, "
         "without their tempering). Five in a hundred begin anew from a standard normal.",
-        doc="boltzmann.md",
         term={
             "energy": MLP,
             "objective": {
@@ -73,7 +70,6 @@ ENTRIES = (
         about="The likelihood of a row given a noisy copy of it (Bengio et al. 2013; Gao et al. 2021), which ties the "
         "chains to where they start: short ones are enough. With g up to .4 the modes of these sets still overlap "
         "through the noise.",
-        doc="score-matching.md",
         term={
             "energy": MLP,
             "objective": {

@@ -13,7 +13,6 @@ ENTRIES = (
         r"\quad h=-E-\log Z-\log q-\log\nu",
         about="Data told from noise of known density, a Gaussian fitted to them, four rows of it to one (Gutmann and "
         "Hyvärinen 2010). In the plane the two overlap well, which is where this is at its best; log Z comes with it.",
-        doc="contrastive.md",
         term={
             "energy": MLP,
             "objective": {"kind": "nce", "nu": 4},
@@ -27,7 +26,6 @@ ENTRIES = (
         equation=r"\min_E\max_q\;\text{of the value above with }\nu=1,\quad q=\text{a normalising flow}",
         about="The noise is a flow that learns to be mistaken for data (Gao et al. 2020). The nearer it comes the less "
         "the energy is told by one batch.",
-        doc="contrastive.md",
         term={
             "energy": MLP,
             "objective": {
@@ -47,7 +45,6 @@ ENTRIES = (
         about="A discriminator as an energy, −log D/(1 − D), against a generator (Goodfellow et al. 2014). No density: "
         "where the generator makes data as they are it says nothing, so the picture is of where the game stands, and "
         "samples of exp(−E) are no samples of the data.",
-        doc="contrastive.md",
         term={
             "energy": {"kind": "discriminator", "width": 64, "depth": 4},
             "objective": {
@@ -67,7 +64,6 @@ ENTRIES = (
         equation=r"\mathcal{L}=\mathbb{E}\,\lVert x-r(x+s\varepsilon)\rVert^2,\quad E(x)=\lVert x-r(x)\rVert^2",
         about="The energy of a row is what the autoencoder changes about it (Vincent et al. 2010). No density: it is "
         "flat wherever rows are repeated well, along the set and at times beside it.",
-        doc="score-matching.md",
         term={
             "energy": {"kind": "autoencoder", "latent": 2, "width": 64, "depth": 3},
             "objective": {"kind": "reconstruction", "noise": 0.6, "code_noise": 0.0},
@@ -83,7 +79,6 @@ ENTRIES = (
         r"\quad E(x)=-T\log\tfrac1n\sum_i e^{\phi(x)\cdot\phi(x_i)/T}",
         about="Features in which two noisy views of a row are near each other and far from other rows (van den Oord et "
         "al. 2018); the energy is by likeness to training rows there, hence in its own units.",
-        doc="contrastive.md",
         term={
             "energy": {"kind": "embedding", "width": 64, "depth": 3, "dim": 16},
             "objective": {"kind": "info_nce", "views": {"noise": 0.1, "mask": 0.0}},

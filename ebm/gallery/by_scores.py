@@ -16,7 +16,7 @@ ANNEALED: dict[str, Any] = {
     }
 }
 LEVELS: dict[str, Any] = {"kind": "dsm", "sigma_min": 0.05, "sigma_max": 2.0}
-LOOP: dict[str, Any] = {"n_steps": 800, "learning_rate": 5e-3}
+LOOP: dict[str, Any] = {"n_steps": 700}
 
 ENTRIES = (
     Entry(
@@ -28,7 +28,6 @@ ENTRIES = (
         about="The Fisher divergence by parts, without noise and without samples (Hyvärinen 2005). It compares slopes "
         "where data are, and only there: how deep the parts of a set are beside each other it hardly sees, which shows "
         "in the samples before it shows in the field.",
-        doc="score-matching.md",
         term={"energy": MLP, "objective": {"kind": "score_matching", "trace": "exact"}, "training": LOOP},
     ),
     Entry(
@@ -39,7 +38,6 @@ ENTRIES = (
         r"\quad v\in\{-1,1\}^d",
         about="The same, with the trace estimated by one random probe a row (Hutchinson 1990): one backward pass more, "
         "whatever the number of columns.",
-        doc="score-matching.md",
         term={
             "energy": MLP,
             "objective": {"kind": "score_matching", "trace": "hutchinson"},
@@ -54,7 +52,6 @@ ENTRIES = (
         r"\quad v\sim\mathcal{N}(0,I)",
         about="Score functions compared along one random direction a row (Song, Garg, Shi and Ermon 2020); here in the "
         "form of less variance, whose first term is that above.",
-        doc="score-matching.md",
         term={
             "energy": MLP,
             "objective": {"kind": "sliced_score_matching", "reduced": True},
@@ -68,7 +65,6 @@ ENTRIES = (
         equation=r"\mathcal{L}=\mathbb{E}\,\lVert\sigma\nabla_x E(x+\sigma\varepsilon)-\varepsilon\rVert^2",
         about="Guess the noise from the noisy row (Vincent 2011). The energy is that of the data with noise, here of "
         "sd .1: its walls are that much softer than the truth's, which bounds the Fisher figure from below.",
-        doc="score-matching.md",
         term={
             "energy": MLP,
             "objective": {"kind": "dsm", "sigma_min": 0.1},
@@ -84,7 +80,6 @@ ENTRIES = (
         about="One energy of x and of the noise, σ from .05 to 2 (Song and Ermon 2019), shown and measured at σ = .1. "
         "Samples are drawn by annealed Langevin steps: large noise carries chains to every part of a set in the right "
         "shares.",
-        doc="score-matching.md",
         term={
             "energy": {**MLP, "noise_conditional": True},
             "objective": LEVELS,
@@ -101,7 +96,6 @@ ENTRIES = (
         equation=r"E(x,\sigma)=\frac{\lVert x-f(x,\sigma)\rVert^2}{2\sigma^2},\quad\text{same loss}",
         about="The same loss and sampler for an energy made of a denoiser (Salimans and Ho 2021), which is never below "
         "zero. Shown at σ = .1.",
-        doc="score-matching.md",
         term={
             "energy": {"kind": "score_parametrised", "width": 64, "depth": 4},
             "objective": LEVELS,
@@ -119,7 +113,6 @@ ENTRIES = (
         r"\quad E(x)=-\log\sum_y e^{f(x)_y}",
         about="A classifier whose logits are energies (Grathwohl et al. 2020), given the part of the set that each row "
         "is of; the density part is denoising score matching with σ = .1. Shown is E(x), over all classes.",
-        doc="labels.md",
         term={
             "energy": {"kind": "joint", "width": 64, "depth": 4},
             "objective": {

@@ -34,7 +34,7 @@ class Size:
 
     steps: float = 1.0
     rows: int = 10_000
-    chains: int = 800
+    chains: int = 600
     fresh: int = 4000
     grid: int = 80
     arrows: int = 15

@@ -19,11 +19,10 @@ CLASSES = {"moons": 2, "pinwheel": 5, "rings": 3, "eight_gaussians": 8, "checker
 @dataclass(frozen=True)
 class Entry:
     """key: unique, and the name of its picture. kind: of its objective. equation: the loss, in TeX. about: what to look
-    for. doc: the page of `docs/family` that tells more. term: energy, objective and training, as in a configuration;
-    what `training` leaves out is as in `LOOP`. sampling: likewise. level: the noise at which a noise-conditional energy
-    is shown and measured. density: whether exp(-E) is meant to be the density of the data, so that fields and energies
-    can be held against the truth's; else only shapes and ranks can. labelled: an energy of the parts of the set, whose
-    `classes` are filled in.
+    for. term: energy, objective and training, as in a configuration; what `training` leaves out is as in `LOOP`.
+    sampling: likewise. level: the noise at which a noise-conditional energy is shown and measured. density: whether
+    exp(-E) is meant to be the density of the data, so that fields and energies can be held against the truth's; else
+    only shapes and ranks can. labelled: an energy of the parts of the set, whose `classes` are filled in.
     """
 
     key: str
@@ -31,7 +30,6 @@ class Entry:
     title: str
     equation: str
     about: str
-    doc: str
     term: dict[str, Any]
     sampling: dict[str, Any] = field(default_factory=lambda: MALA)
     level: float | None = None

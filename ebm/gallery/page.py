@@ -98,9 +98,15 @@ def _anchor(title: str) -> str:
     return kept.replace(" ", "-")
 
 
+def _told_in(entry: Entry, folder: Path) -> list[str]:
+    """The pages of the family, where the gallery lies beside them, that show how to ask for this objective."""
+    pages = sorted((folder.parent / "family").glob("*.md"))
+    words = f"kind: {entry.kind}"
+    return [p.name for p in pages if p.name != "README.md" and words in p.read_text(encoding="utf-8")]
+
+
 def _section(entry: Entry, cells: Sequence[Cell], folder: Path) -> list[str]:
-    more = folder.parent / "family" / entry.doc
-    link = f" More: [docs/family/{entry.doc}](../family/{entry.doc})." if more.is_file() else ""
+    link = "".join(f" More: [docs/family/{name}](../family/{name})." for name in _told_in(entry, folder)[:1])
     lines = [f"## {entry.title}", "", "```math", entry.equation, "```", ""]
     lines += [f"Objective `{entry.kind}`, energy `{entry.term['energy']['kind']}`. {entry.about}{link}", ""]
     lines += [f"![{entry.title}: energies, score fields, samples and loss]({picture(entry)})", ""]
