@@ -79,14 +79,14 @@ def plan(
         changes = {} if n_steps is None else {"n_levels": n_steps}
         sampler = validate(AncestralConfig, sampler.model_dump() | changes, "generate")
         return sampler.build().stages(energy), sampler.sigma_max
-    if changes and "step_size" not in type(sampler).model_fields:
-        raise BadInput(
-            f"step_size: this model samples by kind '{sampler.kind}', which has none; n_steps sets how many"
-        )
     if isinstance(sampler, ReplicaExchangeConfig | PreconditionedConfig):
         changes = {"sampler": sampler.sampler.model_dump() | changes}
         sampler = validate(type(sampler), sampler.model_dump() | changes, "generate")
         return sampler.build().stages(energy, n_steps or config.n_steps), 0.0
+    if changes and "step_size" not in type(sampler).model_fields:
+        raise BadInput(
+            f"step_size: this model samples by kind '{sampler.kind}', which has none; n_steps sets how many"
+        )
     sampler = validate(type(sampler), sampler.model_dump() | changes, "generate")
     return [Stage(sampler.build(), energy, n_steps or config.n_steps)], 0.0
 

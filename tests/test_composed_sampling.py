@@ -18,6 +18,12 @@ from ebm.steps import finish
 
 ROWS = np.random.default_rng(0).normal(size=(50, 2))
 MALA = {"kind": "mala", "step_size": 0.3}
+WALK = {"kind": "metropolis", "step_size": 0.8}
+HMC = {"kind": "hmc", "step_size": 0.6, "n_leapfrog": 3}
+REPLICAS = {"kind": "replica_exchange", "sampler": MALA, "n_temperatures": 3, "max_temperature": 3}
+LEARNING = {"kind": "preconditioned", "sampler": MALA, "n_warmup": 60}
+SAMPLERS = (ANNEALED, PLAIN, MALA, WALK, HMC, REPLICAS, LEARNING)
+each_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=[s["kind"] for s in SAMPLERS])
 
 
 def model(
@@ -35,7 +41,7 @@ def model(
     return analytic_detector(gaussian(z, v), standardize(mean, sd), rows, sampler=sampler, **options)
 
 
-@pytest.mark.parametrize("sampler", [ANNEALED, PLAIN, MALA], ids=["annealed", "plain", "mala"])
+@each_sampler
 @pytest.mark.parametrize("units", [((0, 0), (1, 1)), ((3, -1), (2, 0.5))], ids=["same", "other"])
 def test_a_product_of_gaussians_has_the_moments_of_its_precisions(sampler, units) -> None:
     """Precision 1/1 + 2/4 and mean by precision; the second model in other preprocessed units."""
@@ -43,7 +49,8 @@ def test_a_product_of_gaussians_has_the_moments_of_its_precisions(sampler, units
     b = model([3.0, -2.0], [4.0, 4.0], sampler, *units)
     precision = 1.5
     mean = np.array([0.5 * 3, 0.5 * -2]) / precision
-    found = Composition([a, b], [1.0, 2.0]).generate(1500, seed=1).samples
+    n_steps = None if sampler in (ANNEALED, PLAIN, MALA) else 50
+    found = Composition([a, b], [1.0, 2.0]).generate(1500, seed=1, n_steps=n_steps).samples
     np.testing.assert_allclose(found.mean(0), mean, atol=0.08)
     np.testing.assert_allclose(found.var(0), 1 / precision, rtol=0.12)
 
@@ -64,7 +71,7 @@ def test_a_sum_without_a_floor_says_so() -> None:
         Composition([a, b], [-1.0, -4.0]).generate(3)
 
 
-@pytest.mark.parametrize("sampler", [ANNEALED, PLAIN, MALA], ids=["annealed", "plain", "mala"])
+@each_sampler
 def test_one_model_alone_samples_as_by_itself(sampler) -> None:
     a = model([1.0, 0.0], [1.0, 2.0], sampler, (3, -1), (2, 0.5))
     options = {"seed": 5, "n_steps": 7, "keep_every": 3}
@@ -90,6 +97,23 @@ def test_annealed_and_plain_models_meet_in_a_plain_chain() -> None:
     found = Composition([a, b]).generate(1000, seed=1, step_size=0.05).samples
     np.testing.assert_allclose(found.mean(0), 1.0, atol=0.08)
     np.testing.assert_allclose(found.var(0), 0.5, rtol=0.15)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(REPLICAS, MALA), (LEARNING, MALA), (HMC, PLAIN), (WALK, ANNEALED)]
+)
+def test_unlike_samplers_meet_where_they_can(first, second) -> None:
+    a, b = model([0.0, 0.0], [1.0, 1.0], first), model([2.0, 2.0], [1.0, 1.0], second)
+    found = Composition([a, b]).generate(600, seed=1, step_size=0.05, n_steps=80).samples
+    np.testing.assert_allclose(found.mean(0), 1.0, atol=0.12)
+    np.testing.assert_allclose(found.var(0), 0.5, rtol=0.25)
+
+
+@pytest.mark.parametrize("second", [WALK, PLAIN, ANNEALED, LEARNING], ids=lambda s: s["kind"])
+def test_replicas_of_one_sampler_do_not_multiply_with_another(second) -> None:
+    a, b = model([0.0, 0.0], [1.0, 1.0], REPLICAS), model([2.0, 2.0], [1.0, 1.0], second)
+    with pytest.raises(Unsupported, match="move by different samplers.*a mixture can"):
+        Composition([a, b]).generate(2)
 
 
 def test_a_mixture_draws_each_model_by_its_weight() -> None:

@@ -99,6 +99,19 @@ def test_snapshots(ebm, tmp_path, pictures):
     assert len(kept) == 3
 
 
+def test_diagnose(ebm, tmp_path, published):
+    out = tmp_path / "s.npy"
+    found = ebm("generate", "pictures", "-n", 3, "-o", out, "--diagnose", "--json", ok=True).json[
+        "diagnostics"
+    ]
+    want = artifact.load(published / "pictures" / "1").generate(3, diagnose=True)
+    assert found == want.diagnostics and found["n_chains"] == 3
+    np.testing.assert_array_equal(np.load(out), want.samples)
+    said = ebm("generate", "pictures", "-n", 3, "-o", out, "--diagnose", ok=True)
+    assert f"3 chains, steps {found['n_warmup'] + 1} to {found['n_steps']}: energy" in said.out + said.err
+    assert "diagnostics" not in ebm("generate", "pictures", "-n", 3, "-o", out, "--json", ok=True).json
+
+
 def test_generate_pictures_and_rows(ebm, tmp_path, published):
     ebm("generate", "pictures", "-n", 5, "-o", tmp_path / "grid.png", ok=True)
     with Image.open(tmp_path / "grid.png") as picture:

@@ -30,6 +30,17 @@ def test_generation_is_the_librarys(client: Any, detectors: Any, keep_every: int
     np.testing.assert_allclose(load(by_npy.content), everything, rtol=1e-5, atol=1e-5)
 
 
+def test_diagnostics_where_asked_for(client: Any, detectors: Any) -> None:
+    body = {"n": 3, "seed": 5, "diagnose": True}
+    found = client.post(URL, json=body).json()["diagnostics"]
+    want = detectors["blobs"].generate(**body).diagnostics
+    assert found.keys() == want.keys() and {k for k, v in found.items() if v is None} == {"acceptance"} | {
+        k for k, v in want.items() if v is None
+    }
+    assert found["n_chains"] == 3 and found["energy_mean"] == pytest.approx(want["energy_mean"], rel=1e-4)
+    assert "diagnostics" not in client.post(URL, json={"n": 3}).json()
+
+
 def test_a_seed_decides_the_samples_and_query_options_count(client: Any) -> None:
     first, again, other = (
         client.post(URL, params={"n": 2, "seed": seed}).json()["samples"] for seed in (1, 1, 2)
