@@ -139,10 +139,7 @@ def _train(
         }
 
         def on_step(term: str, step: int, n_steps: int, figures: dict[str, float]) -> None:
-            # The gap is -cd: one of the two is enough on a line.
-            names = [k for k in SHOWN if k in figures and not (k == "gap" and "cd" in figures)]
-            shown = "  ".join(f"{k} {figures[k]:.4g}" for k in names)
-            bar.update(tasks[term], completed=step, total=n_steps, description=f"{term}  {shown}")
+            bar.update(tasks[term], completed=step, total=n_steps, description=f"{term}  {shown(figures)}")
 
         try:
             detector = run(
@@ -185,6 +182,12 @@ def _train(
         beside = ", ".join(f"{k} {v['auroc']:.4f}" for k, v in baselines.items() if "auroc" in v)
         say(f"AUROC {metrics['auroc']:.4f} ({beside})")
     say("not published" if path is None else f"published: {path}")
+
+
+def shown(figures: dict[str, float]) -> str:
+    """What of a step's figures stands on the line of progress. The gap is -cd: one of the two is enough."""
+    names = [k for k in SHOWN if k in figures and not (k == "gap" and "cd" in figures)]
+    return "  ".join(f"{k} {figures[k]:.4g}" for k in names)
 
 
 @contextmanager
