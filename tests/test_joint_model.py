@@ -27,7 +27,9 @@ def test_it_learns_the_classes_and_what_is_of_none() -> None:
     assert (np.array(found.label) == labels).mean() > 0.97
     far = joint_model().classify([[0.0, -4.0], [9.0, 9.0], [0.0, 1.0]])  # the last one between all of them
     assert (found.p_value > 0.05).mean() > 0.85 and far.p_value.max() < 0.05
-    np.testing.assert_allclose(found.energy, -np.log(np.exp(-found.class_energy).sum(1)), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found.energy, -np.log(np.exp(-found.class_energy).sum(1)), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_it_is_stored_and_read_with_its_classes(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def examples(detector: Detector, others: Sequence[Detector] = ()) -> Examples:
     if "denoise" in can:
         found["denoise"] = {"one row, noise estimated": one}
     if "impute" in can:
-        found["impute"] = {"one gap, four draws": {"instances": [_without_first(row)], "n_draws": 4}}
+        found["impute"] = {"one gap, four draws": {"instances": [_with_a_gap(row, detector)], "n_draws": 4}}
     if "generate" in can:
         found["generate"] = {"four samples": {"n": 4, "seed": 1}}
         if detector.classes:
@@ -67,6 +67,16 @@ def examples(detector: Detector, others: Sequence[Detector] = ()) -> Examples:
 
 def _same_input(a: Detector, b: Detector) -> bool:
     return a.kind == b.kind and a.input_shape == b.input_shape and a.columns == b.columns
+
+
+def _with_a_gap(row: list[Any], detector: Detector) -> list[Any]:
+    """The row with its first cell or pixel missing; of models that predict the last ones, the last."""
+    predicts = any(term.energy.kind == "structured" for term in detector.manifest.terms)
+    return _without_last(row) if predicts else _without_first(row)
+
+
+def _without_last(row: list[Any]) -> list[Any]:
+    return [*row[:-1], _without_last(row[-1]) if isinstance(row[-1], list) else None]
 
 
 def _without_first(row: list[Any]) -> list[Any]:
