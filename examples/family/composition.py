@@ -91,8 +91,8 @@ def digits(n: int, levels: int) -> dict[str, float]:
 
 
 def main(quick: bool = False) -> dict[str, float]:
-    levels = 4 if quick else 25
-    return bands(40 if quick else 1000, levels) | digits(10 if quick else 200, levels)
+    levels = 3 if quick else 25
+    return bands(20 if quick else 1000, levels) | digits(10 if quick else 200, levels)
 
 
 if __name__ == "__main__":

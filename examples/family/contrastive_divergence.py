@@ -41,9 +41,9 @@ def objectives() -> dict[str, Objective]:
     }
 
 
-def distance(energy: Any, exact: EnergyFn, x: torch.Tensor) -> tuple[float, float]:
+def distance(energy: Any, exact: EnergyFn, x: torch.Tensor, points: int) -> tuple[float, float]:
     """KL(p || exp(-E) / Z) in nats, and the mean cosine of the two score functions, at samples x (N, 2) of p."""
-    axis = torch.linspace(-SIDE, SIDE, 241)
+    axis = torch.linspace(-SIDE, SIDE, points)
     grid = torch.cartesian_prod(axis, axis)
     with torch.no_grad():
         log_z = torch.logsumexp(-energy(grid), 0) + 2 * math.log(float(axis[1] - axis[0]))
@@ -65,7 +65,7 @@ def main(quick: bool = False) -> dict[str, float]:
         return exact_energy(z * sd + mean) - volume  # of the standardised rows
 
     figures = {}
-    steps = 15 if quick else 1500
+    steps = 8 if quick else 1500
     loop = LoopConfig(n_steps=steps, batch_size=128, learning_rate=2e-3, warmup_steps=0 if quick else 100)
     print(f"{'':20} {'KL, nats':>9} {'cosine of slopes':>18}")
     for name, objective in {"untrained": None, **objectives()}.items():
@@ -74,7 +74,7 @@ def main(quick: bool = False) -> dict[str, float]:
         energy.fit(train)  # a Gaussian's energy, on which the network is quiet at first
         if objective is not None:
             Trainer(energy, objective, train, loop, make_fabric("cpu", "32-true"), seed=0).run()
-        kl, cosine = distance(energy, exact, test)
+        kl, cosine = distance(energy, exact, test, 61 if quick else 241)
         print(f"{name:20} {kl:9.3f} {cosine:18.3f}")
         figures |= {f"kl: {name}": kl, f"cosine: {name}": cosine}
     return figures
