@@ -14,7 +14,7 @@ from ebm.types import LossOutput
 
 
 class ReconstructionConfig(Frozen):
-    """`noise`: the largest sd of noise on the input, or, by `noise_draw` fixed, that of all rows; `code_noise`: noise on
+    """`noise`: the largest sd of noise on the input, or, by `noise_draw` fixed, the one sd; `code_noise`: noise on
     the code, in sd of the code. Both 0 make it a plain autoencoder."""
 
     kind: Literal["reconstruction"] = "reconstruction"
