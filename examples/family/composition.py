@@ -92,7 +92,7 @@ def digits(n: int, levels: int) -> dict[str, float]:
 
 def main(quick: bool = False) -> dict[str, float]:
     levels = 3 if quick else 25
-    return bands(20 if quick else 1000, levels) | digits(10 if quick else 200, levels)
+    return bands(20 if quick else 1000, levels) | digits(8 if quick else 200, levels)
 
 
 if __name__ == "__main__":
