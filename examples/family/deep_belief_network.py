@@ -39,7 +39,7 @@ def main(quick: bool = False) -> dict[str, float]:
 
     network = DeepBeliefNetwork((64,), hidden=(N_HIDDEN, 64))
     network.fit(x)
-    n_steps = 60 if quick else 1500
+    n_steps = 30 if quick else 1500
 
     def bound() -> float:
         """Minus the energy is a lower bound on log p*(x); Z is the top machine's."""
