@@ -32,8 +32,8 @@ def main(quick: bool = False) -> dict[str, float]:
     energy.fit(x)  # the visible biases that give each pixel its mean
 
     # Gibbs sampling draws all hidden units given the pixels, then all pixels given the hidden units.
-    # One such sweep away from the data are the negatives. (Persistent chains, which go on from batch to batch, follow the
-    # likelihood more closely where they mix. Between these six bars they hardly ever pass.)
+    # The negatives are one such sweep away from the data. (Persistent chains, which go on from batch to batch, follow
+    # the likelihood more closely where they mix; between these six bars they hardly ever pass.)
     objective = ContrastiveDivergence(Gibbs(), k_steps=1)
 
     every_picture = binary_states(9)  # all 512 of them: the partition function is a sum
