@@ -53,7 +53,7 @@ def test_samples_of_a_class_are_of_that_class() -> None:
 
 def test_batches_are_of_a_class_too() -> None:
     options = validate(GenerateOptions, {"n": 5, "class": "above"}, "options")
-    assert options == GenerateOptions(n=5, label="above")
+    assert options == validate(GenerateOptions, {"n": 5, "label": "above"}, "options")
     work = GenerateWork(joint_model(), options)
     assert work.summary([], 5)["label"] == "above"
 

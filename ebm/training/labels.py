@@ -25,7 +25,7 @@ def class_numbers(labels: Sequence[Any] | np.ndarray | None, term: TermConfig, n
     Raises:
         BadInput: there are no labels, or another number than rows; a label is no class; a class has no row.
     """
-    asking = [s.objective for s in term.stages if getattr(s.objective, "labelled", False)]
+    asking: list[Any] = [s.objective for s in term.stages if getattr(s.objective, "labelled", False)]
     if not asking:
         return None
     about = f"term '{term.name}'"
