@@ -89,7 +89,8 @@ def _model(term: dict[str, Any], seed: int, **more: Any) -> ModelConfig:
 def _joint(quick: bool, seed: int) -> dict[str, dict[str, float]]:
     images, labels = _shuffled("digits", seed)
     test, truth = images[1200:], labels[1200:].astype(str)
-    judge = SVC(C=10, gamma=0.001).fit(images[:1000].reshape(-1, 64), labels[:1000])
+    settings: Any = {"C": 10, "gamma": 0.001}
+    judge = SVC(**settings).fit(images[:1000].reshape(-1, 64), labels[:1000])
     damaged = corrupt_all(test[:, None].astype(np.float32) / 8 - 1, seed)
     found: dict[str, dict[str, float]] = {}
     for name, objective in JOINT.items():

@@ -93,10 +93,11 @@ def generate(
     from ebm.batch.spec import BatchSpec, GenerateOptions
     from ebm.cli.batch import run_shown
 
+    of_class: dict[str, Any] = {"class": label}
     spec = BatchSpec(
         model=str(model_path(model, models)),
         output=output,
-        options=GenerateOptions(n=n, seed=seed, n_steps=n_steps, step_size=step_size, label=label),
+        options=GenerateOptions(n=n, seed=seed, n_steps=n_steps, step_size=step_size, **of_class),
         format=format,
         rows_per_chunk=chunk_rows,
         device=device,

@@ -106,7 +106,8 @@ class FullResolution(nn.Module):
         self.hidden = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth - 1))
         self.out = nn.Conv2d(width, n_out, 1)
         nn.init.normal_(self.out.weight, std=0.5 / width**0.5)  # a quiet head, as that of `MLPBody`
-        nn.init.zeros_(self.out.bias)
+        if self.out.bias is not None:
+            nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         a = F.silu(self.first(x))
