@@ -35,7 +35,8 @@ def train(energy, config: RecoveryConfig, x: torch.Tensor, n_steps: int) -> None
 
 
 def one_level(quick: bool) -> float:
-    """An energy of the clean data: its depths of two modes against the truth's."""
+    """An energy of the clean data. How deep far modes are beside each other is what recovery tells least about: the
+    order comes out, the difference only roughly."""
     truth = GaussianMixture(
         torch.tensor([[-1.2, 0.0], [1.2, 0.0]]), torch.tensor([0.5, 0.5]), torch.tensor([0.75, 0.25])
     )
