@@ -10,8 +10,9 @@ from torch import Tensor
 from ebm.energies.analytic import GaussianMixture
 from ebm.energies.rbm import RestrictedBoltzmannMachine
 from ebm.evaluation.ais import Path, bracket, estimate, sigmoid_schedule
+from ebm.evaluation.binary_paths import GibbsPath
 from ebm.evaluation.enumeration import rbm_log_z
-from ebm.evaluation.paths import GaussianBase, GaussianPath, GibbsPath
+from ebm.evaluation.paths import GaussianBase, GaussianPath
 
 TITLE = "Partition functions"
 N_CHAINS, ENERGIES = 100, 3  # a temperature costs a chain one energy and, of MALA, two gradients

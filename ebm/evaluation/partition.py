@@ -15,8 +15,9 @@ from ebm.energies.log_z import known as learnt_log_z
 from ebm.errors import BadInput, Unsupported
 from ebm.evaluation.ais import Bracket, Path, bracket_steps, sigmoid_schedule
 from ebm.evaluation.asked import Asked, asked, known_log_z
+from ebm.evaluation.binary_paths import BinaryPath, GibbsPath
 from ebm.evaluation.enumeration import MAX_UNITS, binary_log_z, grid_log_z, rbm_log_z
-from ebm.evaluation.paths import BinaryPath, GaussianBase, GaussianPath, GibbsPath, fit_to_model
+from ebm.evaluation.paths import GaussianBase, GaussianPath, fit_to_model
 from ebm.samplers import MALA
 from ebm.samplers.adapt import Adjustable
 from ebm.steps import Progress, Steps, finish

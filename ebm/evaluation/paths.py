@@ -1,15 +1,12 @@
-"""Paths of energies from a base of known partition function: for continuous rows, and for rows of zeros and ones."""
+"""The path of energies from a Gaussian of known partition function to an energy of continuous rows."""
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from ebm.errors import BadInput
@@ -30,15 +27,16 @@ class GaussianBase:
     shape: tuple[int, ...]
 
     @classmethod
-    def fit(cls, x: Tensor) -> GaussianBase:
+    def fit(cls, x: Tensor, shrink: float = 0.0) -> GaussianBase:
         """Mean and covariance of rows x (N, ...): full with at least 5 rows a coordinate, else diagonal. A variance
-        below 1e-4 of the mean one is raised to it."""
+        below 1e-4 of the mean one is raised to it, and covariances are taken times 1 - shrink."""
         rows = x.flatten(1).double()
         if len(rows) < 2:
             raise BadInput(f"a Gaussian base needs at least 2 rows, got {len(rows)}")
         d, floor = rows.shape[1], (1e-4 * rows.var(0).mean()).clamp_min(1e-8)
         if len(rows) >= 5 * d and d <= FULL:
             covariance = torch.cov(rows.T).reshape(d, d)
+            covariance = (1 - shrink) * covariance + shrink * covariance.diagonal().diag()
             values, vectors = torch.linalg.eigh(covariance)
             factor = torch.linalg.cholesky((vectors * values.clamp_min(floor)) @ vectors.T)
         else:
@@ -92,6 +90,7 @@ class GaussianPath:
     def __post_init__(self) -> None:
         self.log_z_base = 0.5 * len(self.base.mean) * math.log(2 * math.pi) + self.base.log_volume
         self.reversible, self.grid, self.samplers = True, np.array([1.0]), [self.sampler]
+        self.length = math.inf
 
     def start(self, n: int, generator: Generator) -> Tensor:
         mean = self.base.mean
@@ -129,7 +128,8 @@ class GaussianPath:
     ) -> np.ndarray:
         """Fit the sampler's lengths to its target acceptance at `n_grid` places of the way (`adapt`), and return
         temperatures (n_temperatures + 1,) spaced in proportion to the spread of dE_beta / dbeta, which shares the
-        variance of the log weights evenly (the thermodynamic length; Gelman and Meng 1998); a fifth of them evenly."""
+        variance of the log weights evenly (the thermodynamic length; Gelman and Meng 1998); a fifth of them evenly.
+        `length` is then the length of the whole way: the shorter, the sharper."""
         grid = sigmoid_schedule(n_grid)
         z, sampler = self.start(n_chains, generator), self.sampler
         samplers, spreads = [], []
@@ -140,6 +140,7 @@ class GaussianPath:
                 slope = self.change(z, 0.0, 1.0)
             spreads.append(_spread(slope[torch.isfinite(slope)]))
         self.grid, self.samplers = grid[1:], samplers
+        self.length = float((np.array(spreads) * np.diff(grid)).sum())
         return _spaced(grid, np.array(spreads), n_temperatures)
 
 
@@ -149,7 +150,7 @@ def fit_to_model(
     generator: Generator,
     *,
     sampler: Adjustable | None = None,
-    n_rounds: int = 3,
+    n_rounds: int = 2,
     n_chains: int = 64,
     n_moves: int = 100,
 ) -> GaussianBase:
@@ -157,11 +158,15 @@ def fit_to_model(
     their mean and covariance make the next base, `n_rounds` times over.
 
     A base much narrower than the model (tempered energies are wide) needs very many temperatures. These chains are
-    thrown away, like those of `GaussianPath.tune`; a poor base costs sharpness, never correctness.
+    thrown away, like those of `GaussianPath.tune`; a poor base costs sharpness, never correctness. Of `base` and the
+    new ones the answer is that with the shortest way to the model.
     """
+    best, shortest = base, math.inf
     for _ in range(n_rounds):
         path = GaussianPath(energy, base, sampler or MALA(0.1))
         path.tune(2, generator, n_chains=n_chains, n_grid=10, n_steps=10)
+        if path.length < shortest:
+            best, shortest = base, path.length
         z = path.start(n_chains, generator)
         for beta in sigmoid_schedule(n_moves // 4)[1:]:
             z = path.move(float(beta), z, generator)
@@ -170,8 +175,10 @@ def fit_to_model(
             z = path.move(1.0, z, generator)
             if i >= n_moves // 2 and i % 5 == 0:
                 seen.append(base.to_rows(z))
-        base = GaussianBase.fit(torch.cat(seen))
-    return base
+        base = GaussianBase.fit(torch.cat(seen), shrink=0.2)
+    last = GaussianPath(energy, base, sampler or MALA(0.1))
+    last.tune(2, generator, n_chains=n_chains, n_grid=10, n_steps=10)
+    return base if last.length < shortest else best
 
 
 def _spread(values: Tensor) -> float:
@@ -189,106 +196,3 @@ def _spaced(grid: np.ndarray, spreads: np.ndarray, n: int) -> np.ndarray:
     betas = np.interp(np.linspace(0, 1, n + 1), at / at[-1], grid)
     betas[0], betas[-1] = 0.0, 1.0
     return betas
-
-
-@dataclass(eq=False)
-class GibbsPath:
-    """The path of a machine with hidden units and `gibbs`, in float64: all couplings and hidden biases times beta, and
-    visible biases (1 - beta) base_bias + beta b (Salakhutdinov and Murray 2008). The base is beta = 0: independent
-    visible units of bias `base_bias` (d,)."""
-
-    machine: Any
-    base_bias: Tensor
-    n_moves: int = 1
-
-    def __post_init__(self) -> None:
-        self.machine = copy.deepcopy(self.machine).double().requires_grad_(False)
-        self.base_bias = self.base_bias.to(self.machine.weight)
-        if getattr(self.machine, "visible", "binary") == "gaussian":
-            own = float(0.5 * (math.log(2 * math.pi) + self.machine.log_variance).sum())
-        else:
-            own = float(F.softplus(self.base_bias).sum())
-        self.log_z_base = own + len(self.machine.hidden_bias) * math.log(2)
-        self.reversible = hasattr(self.machine, "interpolated")  # others draw visible units one after another
-        self._made: dict[float, Any] = {}
-
-    def _at(self, beta: float) -> Any:
-        # The same two temperatures are asked for several times in a row.
-        if beta not in self._made:
-            self._made = dict(list(self._made.items())[-1:])
-            own = getattr(self.machine, "interpolated", None)
-            self._made[beta] = self._scaled(beta) if own is None else own(beta, self.base_bias)
-        return self._made[beta]
-
-    @torch.no_grad()
-    def _scaled(self, beta: float) -> Any:
-        # E(v, h) is linear in the parameters of binary machines.
-        other = copy.deepcopy(self.machine)
-        for parameter in other.parameters():
-            parameter.mul_(beta)
-        other.visible_bias.add_((1 - beta) * self.base_bias)
-        return other
-
-    def start(self, n: int, generator: Generator) -> Tensor:
-        # At beta = 0 the visible units do not depend on the hidden ones: one sweep from anywhere is an exact draw.
-        nowhere = self.base_bias.new_zeros((n, *self.machine.shape))
-        return self._at(0.0).gibbs(nowhere, generator)
-
-    def enter(self, rows: Tensor) -> Tensor:
-        return rows.to(self.base_bias)
-
-    def change(self, x: Tensor, a: float, b: float) -> Tensor:
-        return self._at(a)(x) - self._at(b)(x)
-
-    def move(self, beta: float, x: Tensor, generator: Generator) -> Tensor:
-        machine = self._at(beta)
-        for _ in range(self.n_moves):
-            x = machine.gibbs(x, generator)
-        return x
-
-
-@dataclass(eq=False)
-class BinaryPath:
-    """E_beta(x) = -(1 - beta) bias . x + beta E(x) for any energy of zeros and ones, moved by single flips.
-
-    A sweep proposes to flip each coordinate in a random order, one energy of all chains each (Metropolis).
-    """
-
-    energy_of_rows: EnergyFn
-    base_bias: Tensor
-    shape: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        self.log_z_base, self.reversible = float(F.softplus(self.base_bias.double()).sum()), False
-
-    def start(self, n: int, generator: Generator) -> Tensor:
-        p = torch.sigmoid(self.base_bias).expand(n, -1)
-        return torch.bernoulli(p, generator=generator).reshape(n, *self.shape)
-
-    def enter(self, rows: Tensor) -> Tensor:
-        return rows.to(self.base_bias)
-
-    def energy(self, beta: float) -> EnergyFn:
-        def at(x: Tensor, /) -> Tensor:
-            own = -(x.flatten(1) @ self.base_bias)
-            return own if beta == 0 else (1 - beta) * own + beta * self.energy_of_rows(x)
-
-        return at
-
-    def change(self, x: Tensor, a: float, b: float) -> Tensor:
-        own, of_rows = -(x.flatten(1) @ self.base_bias), self.energy_of_rows(x)
-        return (b - a) * (own.double() - of_rows.double())
-
-    @torch.no_grad()
-    def move(self, beta: float, x: Tensor, generator: Generator) -> Tensor:
-        energy, flat = self.energy(beta), x.flatten(1).clone()
-        now = energy(flat.reshape(x.shape))
-        order = torch.randperm(flat.shape[1], generator=generator, device=x.device).tolist()
-        for i in order:
-            proposal = flat.clone()
-            proposal[:, i] = 1 - proposal[:, i]
-            new = energy(proposal.reshape(x.shape))
-            uniform = torch.rand(len(x), generator=generator, dtype=x.dtype, device=x.device)
-            taken = uniform.log() < now - new
-            flat, now = torch.where(taken[:, None], proposal, flat), torch.where(taken, new, now)
-        return flat.reshape(x.shape)

@@ -14,8 +14,9 @@ import torch
 from ebm.energies.analytic import GaussianMixture
 from ebm.energies.rbm import RestrictedBoltzmannMachine
 from ebm.evaluation.ais import bracket, forward, sigmoid_schedule
+from ebm.evaluation.binary_paths import GibbsPath
 from ebm.evaluation.enumeration import rbm_log_z
-from ebm.evaluation.paths import GaussianBase, GaussianPath, GibbsPath
+from ebm.evaluation.paths import GaussianBase, GaussianPath
 
 
 def main(quick: bool = False) -> dict[str, float]:

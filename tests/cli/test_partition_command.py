@@ -31,9 +31,8 @@ def test_annealing_of_a_network_at_a_level(ebm):
     answer = ebm("partition", "table", *few, "--json", ok=True).json
     assert answer["method"] == "ais" and answer["likelihood"] is None
     assert answer["lower"] is not None and answer["gap"] == pytest.approx(answer["upper"] - answer["lower"])
-    again = ebm("partition", "table", *few, "--json", ok=True).json
-    assert again == answer
     result = ebm("partition", "table", *few, ok=True)
+    assert f"log Z = {answer['log_z']:.6g}" in result.out  # the same seed
     assert "annealed importance sampling" in result.out and "(forward)" in result.out
     assert "effective chains" in result.out and "note: the upper side" in result.err
 

@@ -23,8 +23,9 @@ from ebm.evaluation.ais import (
     reverse_steps,
     sigmoid_schedule,
 )
+from ebm.evaluation.binary_paths import BinaryPath, GibbsPath
 from ebm.evaluation.enumeration import binary_log_z, rbm_log_z
-from ebm.evaluation.paths import BinaryPath, GaussianBase, GaussianPath, GibbsPath, fit_to_model
+from ebm.evaluation.paths import GaussianBase, GaussianPath, fit_to_model
 from ebm.samplers import Langevin
 from ebm.samplers.hmc import HMC
 from ebm.steps import finish
@@ -77,7 +78,7 @@ def test_two_modes_with_known_weights(sampler: str) -> None:
     rows = energy.mixture.sample(1000, seeded(1))
     path = path_to(energy, rows) if sampler == "mala" else path_to(energy, rows, sampler=HMC(0.3, 3))
     samples = energy.mixture.sample(100, seeded(4))
-    found = bracket(path, 100, path.tune(60, seeded(2)).tolist(), seeded(3), samples=samples)
+    found = bracket(path, 100, path.tune(40, seeded(2), n_grid=15).tolist(), seeded(3), samples=samples)
     for one in (found.forward, found.reverse, found):
         assert abs(one.log_z + SHIFT) < 3 * one.standard_error + 0.02 < 0.25
 
