@@ -96,6 +96,10 @@ def test_levels_go_with_their_rows_and_the_last_has_no_energy() -> None:
     assert spy.levels is not None
     assert spy.levels.unique().tolist() == pytest.approx([0.1, 0.3])
     torch.testing.assert_close(spy.levels[:4000], spy.levels[4000:])
+    level, gap = Recovery(MALA(0.2), 1, None, levels).rungs(x, seeded())
+    assert level is not None  # the noisy row has the next level
+    upper = (level.square() + gap.square()).sqrt()
+    torch.testing.assert_close(upper, torch.where(level < 0.2, 0.3, 0.9))
     for level in levels[:2]:
         rows = spy.seen[:4000][spy.levels[:4000] == torch.tensor(level)]
         assert float(rows.std()) == pytest.approx(level, rel=0.06)  # data at 0, with that noise
