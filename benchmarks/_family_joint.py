@@ -50,15 +50,14 @@ JOINT: dict[str, dict[str, Any]] = {
 }
 PAIRS: dict[str, tuple[dict[str, Any], int]] = {
     "structured_dsm at sigma 1": ({"kind": "structured_dsm", "sigma": 1.0}, 900),
-    "structured, 6 Langevin steps": (
+    "structured, 10 Langevin steps": (
         {
             "kind": "structured",
-            "k_steps": 6,
-            "start": "data",
+            "k_steps": 10,
             "data_noise": 0.3,
-            "sampler": {"kind": "langevin", "step_size": 0.05},
+            "sampler": {"kind": "langevin", "step_size": 0.05, "box": [-1.5, 1.5]},
         },
-        500,
+        400,
     ),
 }
 
@@ -193,7 +192,7 @@ def _pairs(quick: bool, seed: int) -> dict[str, dict[str, float]]:
             "training": {
                 "n_steps": 3 if quick else n_steps,
                 "batch_size": 32,
-                "learning_rate": 4e-3,
+                "learning_rate": 3e-3,
                 "ema": 0.99,
             },
         }
