@@ -7,7 +7,7 @@ from typing import Any
 from ebm.gallery.entry import MLP, Entry
 
 CHAINS: dict[str, Any] = {"kind": "mala", "step_size": 0.02}
-LOOP: dict[str, Any] = {"n_steps": 400}
+LOOP: dict[str, Any] = {"n_steps": 700}
 
 ENTRIES = (
     Entry(

@@ -11,7 +11,7 @@ ENTRIES: tuple[Entry, ...] = (*by_chains.ENTRIES, *by_scores.ENTRIES, *by_contra
 ELSEWHERE: dict[str, str] = {
     "contrast": "tells images from corrupted images; see [docs/images.md](../images.md).",
     "restoration": "trains a denoiser of images; see [docs/images.md](../images.md).",
-    "structured": "infers one part of a pair from the other; see [docs/family](../family/README.md).",
+    "structured": "infers one part of a pair from the other; see [docs/family/structured.md](../family/structured.md).",
     "structured_dsm": "the same by denoising, likewise of pairs.",
-    "greedy": "trains a deep belief network, layer by layer, on binary rows; see [docs/family](../family/README.md).",
+    "greedy": "trains a deep belief network, on binary rows; see [docs/family/boltzmann.md](../family/boltzmann.md).",
 }
