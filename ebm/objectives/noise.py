@@ -31,11 +31,14 @@ class GaussianNoiseConfig(Frozen):
 
 
 class MixtureNoiseConfig(Frozen):
-    """A Gaussian mixture of `components`, fitted to the data by EM; its covariances times spread^2."""
+    """A Gaussian mixture of `components`, fitted to the data by EM, its covariances times spread^2; and with the weight
+    `broad` the one Gaussian of all data, as wide as `gaussian`: where no noise falls E is not learnt, and the mass that
+    it has there is missing in log Z."""
 
     kind: Literal["mixture"] = "mixture"
     components: int = Field(default=10, ge=1)
     spread: float = Field(default=1.2, ge=1)
+    broad: float = Field(default=0.2, ge=0, lt=1)
 
     def build(self, x: Tensor, seed: int) -> Noise:
         from sklearn.mixture import GaussianMixture  # slow to import, and needed only here
@@ -47,6 +50,12 @@ class MixtureNoiseConfig(Frozen):
             torch.as_tensor(np.asarray(part)).to(x.device)
             for part in (model.means_, model.covariances_, model.weights_)
         )
+        if self.broad:
+            whole = x.double()
+            means = torch.cat([means, whole.mean(0)[None]])
+            around = torch.cov(whole.T).reshape(1, x.shape[1], x.shape[1])
+            covariances = torch.cat([covariances, around])
+            weights = torch.cat([(1 - self.broad) * weights, weights.new_tensor([self.broad])])
         return MixtureNoise(means, self.spread**2 * covariances, weights)
 
 

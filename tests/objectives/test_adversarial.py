@@ -106,6 +106,9 @@ def test_a_generator_makes_what_it_is_given_examples_of(shape: tuple[int, ...]) 
     assert made[0].shape == (6, *shape)
     assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
     assert made[0].std(0).min() > 0
+    # It begins with examples that vary as these do.
+    many = GeneratorConfig().build(x, 0).sample(500, Generator().manual_seed(4)).detach()
+    assert float(many.std(0).square().mean() / x.std(0).square().mean()) > 0.4
     if len(shape) == 3:
         assert made[0].abs().max() <= 1
 

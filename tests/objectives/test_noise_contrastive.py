@@ -135,7 +135,7 @@ def trained(kind: str, name: str, steps: int) -> tuple[nn.Module, list[dict[str,
 @pytest.mark.parametrize(
     ("kind", "name"),
     [
-        ("nce", "gaussian"),
+        pytest.param("nce", "gaussian", marks=pytest.mark.slow),
         ("nce", "mixture"),
         ("flow_contrastive", "mixture"),
         pytest.param("flow_contrastive", "gaussian", marks=pytest.mark.slow),

@@ -37,7 +37,12 @@ def trainer(name: str, **settings: Any) -> Trainer:
     torch.manual_seed(0)
     energy = config.build((2,))
     energy.fit(rows())
-    given = {"n_steps": 30, "batch_size": 32, "checkpoint_every": 10, "warmup_steps": 2} | settings
+    given: dict[str, Any] = {
+        "n_steps": 30,
+        "batch_size": 32,
+        "checkpoint_every": 10,
+        "warmup_steps": 2,
+    } | settings
     return Trainer(energy, objective.build(), rows(), LoopConfig(**given), make_fabric("cpu"), seed=3)
 
 
