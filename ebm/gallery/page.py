@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -99,10 +100,16 @@ def _anchor(title: str) -> str:
 
 
 def _told_in(entry: Entry, folder: Path) -> list[str]:
-    """The pages of the family, where the gallery lies beside them, that show how to ask for this objective."""
-    pages = sorted((folder.parent / "family").glob("*.md"))
-    words = f"kind: {entry.kind}"
-    return [p.name for p in pages if p.name != "README.md" and words in p.read_text(encoding="utf-8")]
+    """The pages of the family, where the gallery lies beside them, that show how to ask for this objective: first the
+    one that does so most often."""
+    asked = re.compile(rf"kind: {entry.kind}\b")
+    counts = {
+        p.name: len(asked.findall(p.read_text("utf-8")))
+        for p in sorted((folder.parent / "family").glob("*.md"))
+    }
+    return sorted(
+        (name for name, n in counts.items() if n and name != "README.md"), key=lambda name: -counts[name]
+    )
 
 
 def _section(entry: Entry, cells: Sequence[Cell], folder: Path) -> list[str]:
