@@ -100,16 +100,13 @@ def _anchor(title: str) -> str:
 
 
 def _told_in(entry: Entry, folder: Path) -> list[str]:
-    """The pages of the family, where the gallery lies beside them, that show how to ask for this objective: first the
-    one that does so most often."""
-    asked = re.compile(rf"kind: {entry.kind}\b")
-    counts = {
-        p.name: len(asked.findall(p.read_text("utf-8")))
-        for p in sorted((folder.parent / "family").glob("*.md"))
-    }
-    return sorted(
-        (name for name, n in counts.items() if n and name != "README.md"), key=lambda name: -counts[name]
-    )
+    """The pages of the family, where the gallery lies beside them, that show how to ask for this objective: first one
+    of its name, then the one that does so most often."""
+    asked, named = re.compile(rf"kind: {entry.kind}\b"), _anchor(entry.title)
+    pages = (p for p in sorted((folder.parent / "family").glob("*.md")) if p.name != "README.md")
+    counts = {p.name: len(asked.findall(p.read_text("utf-8"))) for p in pages}
+    found = (name for name, n in counts.items() if n)
+    return sorted(found, key=lambda name: (Path(name).stem not in named, -counts[name]))
 
 
 def _section(entry: Entry, cells: Sequence[Cell], folder: Path) -> list[str]:
