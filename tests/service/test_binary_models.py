@@ -120,6 +120,19 @@ def test_a_step_size_is_refused(client: Client) -> None:
     assert answer.status_code == 422 and "step_size" in answer.json()["detail"]
 
 
+def test_chains_begin_at_rows_of_zeros_and_ones(detectors: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, seen = detectors["machine"].energy.terms["t"], []
+    sweep = machine.gibbs
+
+    def looked_at(x: Any, generator: Any) -> Any:
+        seen.append(x)
+        return sweep(x, generator)
+
+    monkeypatch.setattr(machine, "gibbs", looked_at)
+    detectors["machine"].generate(50)
+    assert set(seen[0].unique().tolist()) == {0.0, 1.0}
+
+
 def test_maps_of_pixels(detectors: Any) -> None:
     odd = np.zeros((1, 5, 4))
     odd[0, :, 0] = 16
