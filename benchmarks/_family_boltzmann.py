@@ -107,7 +107,7 @@ def figures(
     machine: Any, z_of: Any, x: Tensor, test: Tensor, sizes: Sizes, seed: int, seconds: float
 ) -> dict[str, float]:
     """z_of: the machine whose log Z it is (a deep network's top one) and the rows where its path begins."""
-    z, gap = log_z(*z_of, sizes, seed)
+    z, gap = log_z(z_of[0], z_of[1], sizes, seed)
     out = {
         "train": float(-machine(x).mean()) - z,
         "test": float(-machine(test).mean()) - z,
