@@ -27,14 +27,13 @@ def test_a_kernel_in_closed_form_with_the_likelihood_of_rows(ebm, own_rows, publ
 
 
 def test_annealing_where_it_is_asked_for(ebm):
-    few = ("--chains", "20", "--temperatures", "20", "--method", "ais")
-    answer = ebm("partition", "plain", *few, "--json", ok=True).json
-    assert answer["method"] == "ais" and answer["likelihood"] is None
-    assert answer["lower"] is not None and answer["gap"] == pytest.approx(answer["upper"] - answer["lower"])
+    few = ("--chains", "20", "--temperatures", "20", "--method", "ais", "--seed", "1")
     result = ebm("partition", "plain", *few, ok=True)
-    assert f"log Z = {answer['log_z']:.6g}" in result.out  # the same seed
     assert "annealed importance sampling" in result.out and "(forward)" in result.out
     assert "effective chains" in result.out and "note: the upper side" in result.err
+    found = float(result.out.split("log Z = ")[1].split()[0])
+    exact = ebm("partition", "plain", "--json", ok=True).json["log_z"]
+    assert found == pytest.approx(exact, abs=1.0)
 
 
 def test_bad_use(ebm, rows):
