@@ -1,13 +1,14 @@
 """Every energy, objective, sampler and estimator of the family against known answers and peers, section by section.
 
-    python benchmarks/family.py                       # all sections, three seeds: about half an hour on two cores
+    python benchmarks/family.py                       # all sections, three seeds: most of an hour
     python benchmarks/family.py --only scores contrast
     python benchmarks/family.py --quick --out /tmp/x  # a look whether everything runs; the figures mean nothing
     python benchmarks/family.py --report              # the page anew from the stored figures
 
 A section is a file `_family_<name>.py` with `TITLE`, `measure(quick, seed) -> {row: {column: number}}` and
 `report(results) -> lines` for its results seed by seed. Each section is stored as it ends, with the machine, the
-versions, the date, the command and the seeds; the sections that are not asked for stay as they are stored.
+versions, the date, the command and the seeds; the sections that are not asked for stay as they are stored, so that two
+processes may share them out.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument(
         "--only", nargs="+", metavar="SECTION", choices=names(), help=f"of {', '.join(names())}"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12])
     parser.add_argument("--quick", action="store_true", help="tiny budgets, for a look whether it runs")
     parser.add_argument("--report", action="store_true", help="measure nothing, write the page anew")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of family.json and family.md")
@@ -87,7 +88,7 @@ def main(given: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     store = args.out / "family.json"
-    stored: dict[str, Any] = json.loads(store.read_text()) if store.exists() else {}
+    stored: dict[str, Any] = {}
     for name in [] if args.report else args.only or names():
         began, part, results = time.perf_counter(), section(name), []
         for seed in args.seeds:
@@ -95,8 +96,12 @@ def main(given: list[str] | None = None) -> None:
             print(f"{name}, seed {seed}: {time.perf_counter() - began:.0f} s so far", flush=True)
         seconds = round(time.perf_counter() - began, 1)
         run = provenance(args.seeds) | {"quick": args.quick, "seconds": seconds}
+        stored = (
+            json.loads(store.read_text()) if store.exists() else {}
+        )  # another process may have added its own
         stored[name] = {"run": run, "results": results}
         write(store, json.dumps({key: stored[key] for key in sorted(stored)}, indent=1) + "\n")
+    stored = json.loads(store.read_text()) if store.exists() else {}
     write(args.out / "family.md", page(stored))
     print(f"{args.out / 'family.md'}")
 
