@@ -22,7 +22,7 @@ WORDS = {
 # Words that an energy may also offer, which nobody needs by name: `fitted`: in closed form, from `fit` alone;
 # `fitted_only`: it has nothing to train; `binary`: its rows are zeros and ones;
 # `counts`: whole numbers.
-DISCRETE = ("gibbs", "metropolis_binary")  # kinds of samplers that move binary rows
+DISCRETE = ("gibbs",)  # kinds of samplers that move binary rows
 
 
 def check_fitted(energy: Any, trained: bool, pretrained: bool) -> None:

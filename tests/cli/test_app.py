@@ -15,6 +15,7 @@ COMMANDS = [
     "train",
     "evaluate",
     "score",
+    "classify",
     "explain",
     "denoise",
     "impute",
