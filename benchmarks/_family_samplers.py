@@ -159,7 +159,7 @@ def figures(kept: np.ndarray, work: float, target: Target) -> dict[str, float]:
 
 def measure(quick: bool, seed: int) -> dict[str, dict[str, float]]:
     """{"target: sampler": {"ess": per 1,000 gradients, "r_hat": worst, "error": see `targets`}}."""
-    budget = 1500.0 if quick else 12_000.0
+    budget = 1500.0 if quick else 6000.0
     found: dict[str, dict[str, float]] = {}
     for kind, target in targets(seed).items():
         for name in SAMPLERS:

@@ -74,7 +74,7 @@ def test_a_sum_without_a_floor_says_so() -> None:
 @each_sampler
 def test_one_model_alone_samples_as_by_itself(sampler) -> None:
     a = model([1.0, 0.0], [1.0, 2.0], sampler, (3, -1), (2, 0.5))
-    options = {"seed": 5, "n_steps": 7, "keep_every": 3}
+    options: dict[str, Any] = {"seed": 5, "n_steps": 7, "keep_every": 3}
     alone, composed = a.generate(4, **options), Composition([a]).generate(4, **options)
     np.testing.assert_array_equal(composed.samples, alone.samples)
     np.testing.assert_array_equal(composed.snapshots, alone.snapshots)

@@ -144,7 +144,8 @@ class Preconditioned(Generic[S]):
             raise BadConfig("Preconditioned: its sampler must have a Metropolis correction")
         if getattr(kernel, "mass", None) is not None:
             raise BadConfig("Preconditioned: its sampler must have no mass of its own")
-        self.kernel, self.covariance, self.n_warmup = kernel, covariance, n_warmup
+        self.kernel, self.n_warmup = kernel, n_warmup
+        self.covariance: Covariance = covariance
 
     def stages(self, energy: EnergyFn, n_steps: int) -> list[Stage]:
         """The warm-up and n_steps that count, for `iterate` or `run_stages`, to be used once."""

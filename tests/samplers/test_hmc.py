@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -128,14 +129,15 @@ def test_the_mass_of_a_coordinate_is_its_precision_at_best() -> None:
 
 
 def test_bad_arguments_are_named() -> None:
-    for arguments, message in (
+    bad: Any = (
         ((0.0,), "step_size"),
         ((math.nan,), "step_size"),
         ((0.1, 0), "n_leapfrog"),
         ((0.1, 1, 1.0), "jitter"),
         ((0.1, 1, 0.0, [1.0, 0.0]), "mass must be positive"),
         ((0.1, 1, 0.0, [1.0, math.inf]), "mass must be positive"),
-    ):
+    )
+    for arguments, message in bad:
         with pytest.raises(BadConfig, match=message):
             HMC(*arguments)
     with pytest.raises(BadConfig, match="mass has 3 entries, a row 2"):

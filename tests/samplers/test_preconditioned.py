@@ -108,7 +108,7 @@ def test_chains_that_stand_still_or_run_away_teach_nothing() -> None:
 
 def test_configurations() -> None:
     values = {"kind": "preconditioned", "sampler": {"kind": "mala", "step_size": 0.1}}
-    config = TypeAdapter(SamplerConfig).validate_python(values)
+    config: Any = TypeAdapter(SamplerConfig).validate_python(values)
     stages = config.build().stages(NARROW, 7)
     assert [stage.n_steps for stage in stages] == [500, 7] and isinstance(stages[0], Stage)
     for change in (

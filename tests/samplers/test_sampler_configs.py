@@ -1,5 +1,7 @@
 """Sampler configurations: what builds, and what is refused by name."""
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -9,7 +11,7 @@ from ebm.errors import BadConfig
 from ebm.samplers import MALA, AnnealedLangevin, Langevin, SamplerConfig, run
 
 
-def parse(**values: object):
+def parse(**values: object) -> Any:
     return TypeAdapter(SamplerConfig).validate_python(values)
 
 
