@@ -47,7 +47,7 @@ def main(quick: bool = False) -> dict[str, float]:
         )
         found |= {f"correlation_{n_steps}": correlation, f"far_{n_steps}": away}
     print(
-        "as the generator nears the data D nears 1/2, and E says little of what is common among data and what is rare"
+        "as the generator nears the data D nears 1/2, and E flattens: little is left to tell common data from rare"
     )
     return found
 
