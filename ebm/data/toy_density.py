@@ -39,9 +39,14 @@ def _moons(x: Tensor) -> Tensor:
     return _mixture(x, toy.moon_curves(t).reshape(-1, 2), toy.MOON_NOISE)
 
 
-def _eight_gaussians(x: Tensor) -> Tensor:
+def modes() -> np.ndarray:
+    """Centres (8, 2) of the eight Gaussians."""
     angle = np.pi / 4 * np.arange(8)
-    return _mixture(x, toy.MODE_RADIUS * np.stack([np.cos(angle), np.sin(angle)], 1), toy.MODE_SD)
+    return toy.MODE_RADIUS * np.stack([np.cos(angle), np.sin(angle)], 1)
+
+
+def _eight_gaussians(x: Tensor) -> Tensor:
+    return _mixture(x, modes(), toy.MODE_SD)
 
 
 def _pinwheel(x: Tensor) -> Tensor:

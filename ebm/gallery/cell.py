@@ -13,10 +13,12 @@ from torch import Tensor
 
 from ebm import runs
 from ebm.data import ToyName, draw_toy
-from ebm.data.toy_density import truth
+from ebm.data.toy import MODE_SD
+from ebm.data.toy_density import modes, truth
 from ebm.detector import Detector
 from ebm.errors import Diverged
 from ebm.evaluation.metrics import auroc
+from ebm.evaluation.modes import mode_coverage
 from ebm.fitting import fit_detector
 from ebm.gallery.entry import Entry
 from ebm.gallery.measures import energy_distance, match
@@ -136,7 +138,8 @@ def measure(
     energy: EnergyFn, name: ToyName, fresh: np.ndarray, samples: np.ndarray | None, seed: int
 ) -> dict[str, float]:
     """cosine, fisher (see `FieldMatch`), auroc of fresh rows against uniform ones beside the truth's, and the energy
-    distance of samples to fresh rows beside that of as many new draws."""
+    distance of samples to fresh rows beside that of as many new draws; of the eight Gaussians also how many of their
+    modes have samples, and the KL of the samples' shares of them to the true ones."""
     x = torch.from_numpy(fresh)
     (e, g), (e_true, g_true) = energy_and_gradient(energy, x), energy_and_gradient(truth(name), x)
     fields = match(-g, -g_true)
@@ -154,4 +157,7 @@ def measure(
         again = draw_toy(name, len(samples), seed + 2_000_003)[0]
         figures["distance"] = energy_distance(samples, fresh)
         figures["distance_data"] = energy_distance(again, fresh)
+        if name == "eight_gaussians":
+            found = mode_coverage(samples, modes(), 3 * MODE_SD)
+            figures |= {"modes": found.covered * len(modes()), "modes_kl": found.kl}
     return figures
