@@ -50,7 +50,7 @@ def test_a_fit_of_many_images_keeps_bytes(monkeypatch):
     monkeypatch.setattr(fitting, "IN_MEMORY", 4 * 64 * 20)  # room for 20 of the 50 as float32
     seen: list[object] = []
     whole = stages.Trainer
-    monkeypatch.setattr(stages, "Trainer", lambda *a: seen.append(a[2]) or whole(*a))
+    monkeypatch.setattr(stages, "Trainer", lambda *a, **k: seen.append(a[2]) or whole(*a, **k))
     config = ModelConfig.model_validate(
         {
             "preprocessing": {"kind": "image"},
