@@ -7,7 +7,8 @@ from typing import Any
 from ebm.gallery.entry import MLP, Entry
 
 CHAINS: dict[str, Any] = {"kind": "mala", "step_size": 0.02}
-LOOP: dict[str, Any] = {"n_steps": 700}
+LOOP: dict[str, Any] = {"n_steps": 700, "learning_rate": 0.02}
+GENTLE: dict[str, Any] = {"n_steps": 700, "learning_rate": 0.015}  # chains that persist diverge above
 
 ENTRIES = (
     Entry(
@@ -27,7 +28,7 @@ ENTRIES = (
                 "step_start": 0.05,
                 "step_end": 0.01,
             },
-            "training": LOOP,
+            "training": GENTLE,
         },
     ),
     Entry(
@@ -58,7 +59,7 @@ ENTRIES = (
                 "l2": 0.0,
                 "data_noise": 0.0,
             },
-            "training": LOOP,
+            "training": GENTLE,
         },
     ),
     Entry(
@@ -78,7 +79,7 @@ ENTRIES = (
                 "k_steps": 10,
                 "sampler": {"kind": "mala", "step_size": 0.1},
             },
-            "training": LOOP,
+            "training": {"n_steps": 700},
         },
     ),
 )

@@ -16,7 +16,7 @@ ENTRIES = (
         term={
             "energy": MLP,
             "objective": {"kind": "nce", "nu": 4},
-            "training": {"n_steps": 900},
+            "training": {"n_steps": 900, "learning_rate": 0.02},
         },
     ),
     Entry(
@@ -33,7 +33,7 @@ ENTRIES = (
                 "flow": {"transforms": 4, "hidden": [32, 32]},
                 "warmup": 100,
             },
-            "training": {"n_steps": 500},
+            "training": {"n_steps": 700, "learning_rate": 0.02},
         },
     ),
     Entry(

@@ -68,7 +68,7 @@ ENTRIES = (
         term={
             "energy": MLP,
             "objective": {"kind": "dsm", "sigma_min": 0.1},
-            "training": {"n_steps": 800},
+            "training": {"n_steps": 800, "learning_rate": 0.02},
         },
     ),
     Entry(
@@ -81,9 +81,9 @@ ENTRIES = (
         "Samples are drawn by annealed Langevin steps: large noise carries chains to every part of a set in the right "
         "shares.",
         term={
-            "energy": {**MLP, "noise_conditional": True},
+            "energy": {"kind": "residual", "width": 128, "depth": 4},
             "objective": LEVELS,
-            "training": {"n_steps": 1200},
+            "training": {"n_steps": 1500},
             "sigmas": [0.1],
         },
         sampling=ANNEALED,
@@ -97,9 +97,9 @@ ENTRIES = (
         about="The same loss and sampler for an energy made of a denoiser (Salimans and Ho 2021), which is never below "
         "zero. Shown at σ = .1.",
         term={
-            "energy": {"kind": "score_parametrised", "width": 64, "depth": 4},
+            "energy": {"kind": "score_parametrised", "width": 128, "depth": 4},
             "objective": LEVELS,
-            "training": {"n_steps": 1200},
+            "training": {"n_steps": 1500},
             "sigmas": [0.1],
         },
         sampling=ANNEALED,
