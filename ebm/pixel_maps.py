@@ -143,7 +143,8 @@ def check_method(method: str | None, able: list[MapMethod]) -> MapMethod:
 
 
 def gradient_step(energy: EnergyFn, x: Tensor, box: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
-    """x - c dE/dx within `box`, the range of pixels, with c such that the step's root mean square is `STEP`; x (B, C, H, W)."""
+    """x - c dE/dx within `box`, the range of pixels, with c such that the step's root mean square is `STEP`; x (B, C,
+    H, W)."""
     gradient = energy_and_gradient(energy, x)[1]
     size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt()
     return (x - STEP * gradient / size.clamp_min(1e-12)).clamp(*box)

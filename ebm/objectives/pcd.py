@@ -44,8 +44,9 @@ class PersistentCDConfig(Frozen):
 class PersistentCD:
     """Persistent CD (Tieleman 2008) with the replay buffer of Du and Mordatch (2019): loss of `contrastive_loss`.
 
-    `fresh` chains start uniformly in the sampler's box ([-1, 1] without one), from a standard normal, or, where rows are
-    zeros and ones, at tosses of a fair coin. The buffer is this objective's only state; it is saved and resumed with the run.
+    `fresh` chains start uniformly in the sampler's box ([-1, 1] without one), from a standard normal, or, where rows
+    are zeros and ones, at tosses of a fair coin. The buffer is this objective's only state; it is saved and resumed
+    with the run.
     """
 
     def __init__(

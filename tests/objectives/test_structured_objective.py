@@ -99,4 +99,6 @@ def test_chains_leave_x_alone_and_start_where_they_are_told() -> None:
 
 def test_it_needs_pairs() -> None:
     with pytest.raises(BadConfig, match="needs rows that are pairs"):
-        validate(TermConfig, {"name": "a", "energy": {"kind": "mlp"}, "objective": {"kind": "structured"}}, "x")
+        validate(
+            TermConfig, {"name": "a", "energy": {"kind": "mlp"}, "objective": {"kind": "structured"}}, "x"
+        )
