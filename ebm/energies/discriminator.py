@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,6 @@ class DiscriminatorConfig(Frozen):
     images; `base`: a part of f that falls far from the data, or none."""
 
     kind: Literal["discriminator"] = "discriminator"
-    offers: ClassVar[frozenset[str]] = frozenset({"discriminator"})
     form: Literal["log_d", "log_ratio"] = "log_ratio"
     width: Width = 128
     depth: Width = 3

@@ -37,11 +37,17 @@ def score_fit(model: EnergyFn, truth: EnergyFn, rows: Tensor) -> ScoreFit:
     a, b = (-energy_and_gradient(energy, rows)[1].double().flatten(1) for energy in (model, truth))
     if not bool(torch.isfinite(a).all() and torch.isfinite(b).all()):
         raise BadInput("a score field is not finite at one of the rows")
-    divergence = float((a - b).square().sum(1).mean())
+    divergence, relative = fisher_divergence(a, b)
     lengths = a.norm(dim=1) * b.norm(dim=1)
     used = lengths > 1e-12
     cosine = float(((a * b).sum(1)[used] / lengths[used]).mean()) if bool(used.any()) else 0.0
-    return ScoreFit(divergence, divergence / max(float(b.square().sum(1).mean()), 1e-30), cosine)
+    return ScoreFit(divergence, relative, cosine)
+
+
+def fisher_divergence(field: Tensor, truth: Tensor) -> tuple[float, float]:
+    """E|s - s*|^2 of two score fields (N, d) at the same rows, and that as a share of E|s*|^2."""
+    divergence = float((field - truth).square().sum(1).mean())
+    return divergence, divergence / max(float(truth.square().sum(1).mean()), 1e-30)
 
 
 def log_ratio_by_score(energy: EnergyFn, a: Tensor, b: Tensor, n_parts: int = 32) -> Tensor:

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ebm.evaluation.fisher import fisher_divergence
+
 BLOCK = 1000  # rows of a matrix of distances at a time
 
 
@@ -29,7 +31,7 @@ def match(score: Tensor, truth: Tensor) -> FieldMatch:
     own, other = s.square().sum(1).mean(), t.square().sum(1).mean()
     both = (s * t).sum(1).mean()
     cosine = both / (own * other).sqrt().clamp_min(1e-30)
-    return FieldMatch(float(cosine), float((s - t).square().sum(1).mean() / other))
+    return FieldMatch(float(cosine), fisher_divergence(s, t)[1])
 
 
 def energy_distance(x: np.ndarray, y: np.ndarray) -> float:

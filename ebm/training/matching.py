@@ -12,7 +12,6 @@ from typing import Any
 WORDS = {
     "autoencoder": "trains an autoencoder",
     "classes": "needs classes (energy kind 'joint')",
-    "discriminator": "needs a discriminator (energy kind 'discriminator')",
     "embedding": "trains an embedding (energy kind 'embedding')",
     "hidden_units": "samples hidden units",
     "layers": "trains layers one by one (energy kind 'dbn')",
